@@ -1,0 +1,1 @@
+//! The audit log's Merkle tree, its export, and the offline verifier.

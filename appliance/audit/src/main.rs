@@ -1,0 +1,4 @@
+//! The audit log's Merkle tree, its export, and the offline verifier.
+#![forbid(unsafe_code)]
+
+fn main() {}

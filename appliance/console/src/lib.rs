@@ -1,0 +1,1 @@
+//! The console: REST API, event stream and web pages.

@@ -1,0 +1,4 @@
+//! The console: REST API, event stream and web pages.
+#![forbid(unsafe_code)]
+
+fn main() {}

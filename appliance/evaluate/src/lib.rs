@@ -1,0 +1,1 @@
+//! Builds everything and starts an evaluation appliance: cargo evaluate.

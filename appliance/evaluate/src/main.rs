@@ -1,0 +1,4 @@
+//! Builds everything and starts an evaluation appliance: cargo evaluate.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Users, sessions, API keys and access policy as pure logic.

@@ -1,0 +1,1 @@
+//! Messages between services: framing over SOCK_SEQPACKET, message tables, descriptors, deadlines.

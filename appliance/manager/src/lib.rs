@@ -1,0 +1,1 @@
+//! The configuration's transactions: parse, slice, prepare, commit, confirm.

@@ -1,0 +1,1 @@
+//! Interfaces, zones and policies as one nftables transaction over netlink; the blocklist.

@@ -1,0 +1,1 @@
+//! Listeners, TLS, routing, stages and upstreams.

@@ -1,0 +1,4 @@
+//! Listeners, TLS, routing, stages and upstreams.
+#![forbid(unsafe_code)]
+
+fn main() {}

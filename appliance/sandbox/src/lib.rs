@@ -1,0 +1,1 @@
+//! The one place of namespaces, capabilities, Landlock and seccomp.

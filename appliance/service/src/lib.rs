@@ -1,0 +1,1 @@
+//! The start, wiring and heartbeat that every service shares.

@@ -1,0 +1,1 @@
+//! Starts, confines, watches and restarts each service; the wiring between them.

@@ -1,0 +1,4 @@
+//! Starts, confines, watches and restarts each service; the wiring between them.
+#![forbid(unsafe_code)]
+
+fn main() {}

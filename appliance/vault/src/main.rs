@@ -1,0 +1,4 @@
+//! The store, the keys, the users and the audit log: the one room that holds secrets.
+#![forbid(unsafe_code)]
+
+fn main() {}

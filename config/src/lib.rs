@@ -1,0 +1,1 @@
+//! The configuration language: types, defaults, checks, diff.

@@ -1,0 +1,1 @@
+//! Hardware abstraction: key devices and board devices.
