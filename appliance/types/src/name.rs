@@ -143,7 +143,10 @@ mod tests {
     #[test]
     fn a_name_keeps_its_text() {
         assert_eq!(ServiceName::parse("shop-2").unwrap().as_str(), "shop-2");
-        assert_eq!(UserName::parse("ann.b+c@example.org").unwrap().to_string(), "ann.b+c@example.org");
+        assert_eq!(
+            UserName::parse("ann.b+c@example.org").unwrap().to_string(),
+            "ann.b+c@example.org"
+        );
     }
 
     #[test]

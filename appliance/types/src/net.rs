@@ -94,12 +94,18 @@ impl Cidr {
             IpAddr::V4(v4) => {
                 let prefix = prefix.min(32);
                 let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                Self { address: IpAddr::V4((v4.to_bits() & mask).into()), prefix }
+                Self {
+                    address: IpAddr::V4((v4.to_bits() & mask).into()),
+                    prefix,
+                }
             }
             IpAddr::V6(v6) => {
                 let prefix = prefix.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                Self { address: IpAddr::V6((v6.to_bits() & mask).into()), prefix }
+                Self {
+                    address: IpAddr::V6((v6.to_bits() & mask).into()),
+                    prefix,
+                }
             }
         }
     }
@@ -158,7 +164,10 @@ impl FromStr for Cidr {
         if network.address == address {
             Ok(network)
         } else {
-            Err(NetError::HostBits { text: text.to_owned(), network })
+            Err(NetError::HostBits {
+                text: text.to_owned(),
+                network,
+            })
         }
     }
 }
@@ -197,10 +206,15 @@ impl HostName {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         // A last label of digits only would read as a broken IPv4 address (WHATWG URL, "ends in a number").
-        let numeric = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        let numeric = text
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
         if numeric || !text.split('.').all(good) {
             return Err(wrong());
         }
@@ -261,7 +275,13 @@ mod tests {
     #[test]
     fn bits_after_the_prefix_are_refused_with_the_network_meant() {
         let error = "192.0.2.5/24".parse::<Cidr>().unwrap_err();
-        assert_eq!(error, NetError::HostBits { text: "192.0.2.5/24".into(), network: cidr("192.0.2.0/24") });
+        assert_eq!(
+            error,
+            NetError::HostBits {
+                text: "192.0.2.5/24".into(),
+                network: cidr("192.0.2.0/24")
+            }
+        );
         assert!("192.0.2.0/33".parse::<Cidr>().is_err());
         assert!("192.0.2.0/+4".parse::<Cidr>().is_err());
     }

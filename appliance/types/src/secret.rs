@@ -59,7 +59,10 @@ mod tests {
 
     #[test]
     fn debug_output_holds_no_secret() {
-        assert_eq!(format!("{:?}", SecretString::new("hunter2".into())), "SecretString(7 bytes)");
+        assert_eq!(
+            format!("{:?}", SecretString::new("hunter2".into())),
+            "SecretString(7 bytes)"
+        );
         assert_eq!(format!("{:?}", SecretBytes::new(vec![1, 2, 3])), "SecretBytes(3 bytes)");
     }
 }

@@ -1,0 +1,351 @@
+//! What each role may ask the vault.
+
+use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
+use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::traffic::TrafficSample;
+use crate::slice::VaultSlice;
+use redan_types::{Generation, HostName, KeyId, SecretString, ServiceName, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Why the vault did not do it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+pub enum VaultRefusal {
+    /// Too much is waiting already; ask again later.
+    #[error("the vault is busy")]
+    Busy,
+    /// A record is damaged.
+    #[error("a record of the store is damaged: {0}")]
+    Damaged(String),
+    /// Nothing there.
+    #[error("no such record")]
+    Missing,
+    /// Refused by its rules.
+    #[error("{0}")]
+    Refused(String),
+    /// The vault is sealed.
+    #[error("the vault is sealed: {0}")]
+    Sealed(String),
+    /// The disk is full or broken; nothing was acknowledged, reading goes on.
+    #[error("the store cannot be written: {0}")]
+    Unwritable(String),
+}
+
+/// From the proxy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ProxyVaultRequest {
+    /// Whose API key is this?
+    ResolveKey {
+        /// As it was presented.
+        key: SecretString,
+    },
+    /// Record these.
+    Audit {
+        /// At most 256.
+        events: Vec<AuditEvent>,
+    },
+    /// A second's counts; a notice.
+    Traffic(Box<TrafficSample>),
+}
+
+/// To the proxy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ProxyVaultReply {
+    /// To `ResolveKey`: `None` for an unknown, expired or revoked key.
+    Principal(Option<Principal>),
+    /// To `Audit`: durable.
+    Recorded,
+    /// To `Traffic`, should it be asked as a request.
+    Noted,
+    /// Not done.
+    Refused(VaultRefusal),
+}
+
+/// From the console.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ConsoleVaultRequest {
+    /// Log in.
+    Login {
+        /// As typed.
+        user: String,
+        /// As typed.
+        password: SecretString,
+        /// The client's address.
+        address: IpAddr,
+        /// The client's user agent.
+        agent: Option<String>,
+    },
+    /// Is this session alive? Counts as a use.
+    Session {
+        /// The cookie's value.
+        token: SecretString,
+    },
+    /// End this session.
+    Logout {
+        /// The cookie's value.
+        token: SecretString,
+    },
+    /// Change one's own password; the other sessions of the user end.
+    ChangePassword {
+        /// The cookie's value.
+        token: SecretString,
+        /// The password until now.
+        old: SecretString,
+        /// The password from now on.
+        new: SecretString,
+    },
+    /// Whose API key is this?
+    ResolveKey {
+        /// As it was presented.
+        key: SecretString,
+    },
+    /// Accounts.
+    Accounts {
+        /// Who asks; the console has checked that the role allows it, the vault checks again.
+        actor: Actor,
+        /// The question or change.
+        request: AccountRequest,
+    },
+    /// Record these.
+    Audit {
+        /// At most 256.
+        events: Vec<AuditEvent>,
+    },
+    /// Find entries.
+    AuditSearch(AuditQuery),
+    /// Check the whole log now.
+    AuditVerify,
+    /// Export the log.
+    AuditExport {
+        /// From this place, 0 first.
+        from: u64,
+    },
+    /// Seconds after this one, oldest first, of the last 15 minutes.
+    Traffic {
+        /// The last second that the console has.
+        after: Timestamp,
+    },
+    /// Is the vault well?
+    Health,
+}
+
+/// To the console.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ConsoleVaultReply {
+    /// To `Login`.
+    Login(LoginOutcome),
+    /// To `Session`: `None` when it has ended.
+    Session(Option<SessionRecord>),
+    /// Done.
+    Done,
+    /// To `ResolveKey`.
+    Principal(Option<Principal>),
+    /// To `Accounts`.
+    Accounts(AccountReply),
+    /// To `Audit`: durable.
+    Recorded,
+    /// To `AuditSearch`.
+    AuditPage(AuditPage),
+    /// To `AuditVerify`.
+    AuditVerified(VerifyReport),
+    /// To `AuditExport`.
+    AuditExport(ExportPart),
+    /// To `Traffic`.
+    Traffic(Vec<TrafficSample>),
+    /// To `Health`.
+    Health(VaultHealth),
+    /// Not done.
+    Refused(VaultRefusal),
+}
+
+/// How a login ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum LoginOutcome {
+    /// Welcome.
+    Session {
+        /// For the cookie.
+        token: SecretString,
+        /// What it stands for.
+        session: SessionRecord,
+    },
+    /// Wrong name or password, or switched off: not said which.
+    Wrong,
+    /// Too many failures; try again after this many seconds.
+    Locked {
+        /// Seconds.
+        seconds: u32,
+    },
+}
+
+/// The vault's state.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct VaultHealth {
+    /// The key device, for instance `software (evaluation only)`.
+    pub device: String,
+    /// Whether a person should not trust this device with production keys.
+    pub evaluation_only: bool,
+    /// Why nothing can be written, where so.
+    pub unwritable: Option<String>,
+    /// What was found and mended at start, in words.
+    pub notes: Vec<String>,
+    /// Entries in the audit log.
+    pub audit_size: u64,
+    /// The log's last checkpoint.
+    pub checkpoint: Option<Timestamp>,
+    /// Bytes on disk.
+    pub disk: u64,
+    /// Signatures made since start.
+    pub signatures: u64,
+}
+
+/// From the manager.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ManagerVaultRequest {
+    /// Keep a new version; its number is the answer.
+    PutVersion {
+        /// The document's text.
+        document: String,
+        /// Who wrote it.
+        author: Actor,
+        /// Why.
+        comment: String,
+        /// When.
+        time: Timestamp,
+    },
+    /// One version with its document.
+    Version(Generation),
+    /// Versions below this one (newest first), at most 100.
+    Versions {
+        /// `None`: from the newest.
+        before: Option<Generation>,
+    },
+    /// What runs and what waits for confirmation.
+    CommitState,
+    /// Change what runs and what waits, in one durable step.
+    SetCommitState(CommitState),
+    /// A certificate for these names, made or renewed when there is none good for 30 days more.
+    EnsureCertificate {
+        /// Whose; also decides which wire may use its key.
+        owner: CertificateOwner,
+        /// Subject alternative names; at least one.
+        names: Vec<HostName>,
+    },
+    /// Rules for passwords, lockouts, sessions, roles.
+    Configure(VaultSlice),
+    /// Record these.
+    Audit {
+        /// At most 256.
+        events: Vec<AuditEvent>,
+    },
+    /// Accounts, asked by an operator on the local channel.
+    Accounts {
+        /// Who asks.
+        actor: Actor,
+        /// The question or change.
+        request: AccountRequest,
+    },
+    /// Find entries, for an operator.
+    AuditSearch(AuditQuery),
+    /// Export the log, for an operator.
+    AuditExport {
+        /// From this place, 0 first.
+        from: u64,
+    },
+    /// Check the whole log now, for an operator.
+    AuditVerify,
+    /// Is the vault well?
+    Health,
+}
+
+/// To the manager.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum ManagerVaultReply {
+    /// To `PutVersion`.
+    Stored(Generation),
+    /// To `Version`.
+    Version(Option<Version>),
+    /// To `Versions`; documents are left empty.
+    Versions(Vec<VersionInfo>),
+    /// To `CommitState`.
+    CommitState(CommitState),
+    /// To `EnsureCertificate`.
+    Certificate(Certificate),
+    /// Done.
+    Done,
+    /// To `Accounts`.
+    Accounts(AccountReply),
+    /// To `AuditSearch`.
+    AuditPage(AuditPage),
+    /// To `AuditExport`.
+    AuditExport(ExportPart),
+    /// To `AuditVerify`.
+    AuditVerified(VerifyReport),
+    /// To `Health`.
+    Health(VaultHealth),
+    /// Not done.
+    Refused(VaultRefusal),
+}
+
+/// Whose certificate.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum CertificateOwner {
+    /// The console's; its key signs on the console's wire only.
+    Console,
+    /// A published service's; its key signs on the proxy's wires only.
+    Service(ServiceName),
+}
+
+/// A certificate whose key stays in the vault.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Certificate {
+    /// The key's name.
+    pub key: KeyId,
+    /// The chain in DER, the leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// Good until.
+    pub until: Timestamp,
+}
+
+/// Which configuration runs.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CommitState {
+    /// The last confirmed version; 0 before the first.
+    pub confirmed: Generation,
+    /// A version that runs on probation.
+    pub pending: Option<Pending>,
+}
+
+/// A version that is rolled back unless somebody confirms it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Pending {
+    /// Which.
+    pub generation: Generation,
+    /// Rolled back then.
+    pub deadline: Timestamp,
+    /// Who committed it.
+    pub actor: Actor,
+}
+
+/// A version of the configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Version {
+    /// What the list shows.
+    pub info: VersionInfo,
+    /// The document's text.
+    pub document: String,
+}
+
+/// A version without its document.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct VersionInfo {
+    /// Its number.
+    pub generation: Generation,
+    /// Who wrote it.
+    pub author: Actor,
+    /// Why.
+    pub comment: String,
+    /// When.
+    pub time: Timestamp,
+    /// SHA-256 of the document, in hexadecimal.
+    pub hash: String,
+}
