@@ -242,7 +242,23 @@ mod tests {
 
     #[tokio::test]
     async fn answers_find_their_questions_in_any_order() {
-        let client = AsyncClient::<ConsoleNetwork>::new(server()).unwrap();
+        let (end, server) = Channel::pair().unwrap();
+        std::thread::spawn(move || {
+            let mut waiting = Vec::new();
+            serve::<ConsoleNetwork>(server, |request, responder| {
+                waiting.push((request, responder));
+                if waiting.len() == 2 {
+                    // The last asked is the first answered.
+                    while let Some((request, responder)) = waiting.pop() {
+                        responder.reply(&match request {
+                            NetworkRequest::Counters => NetworkReply::Counters(Vec::new()),
+                            _ => NetworkReply::Blocklist(Vec::new()),
+                        });
+                    }
+                }
+            })
+        });
+        let client = AsyncClient::<ConsoleNetwork>::new(end).unwrap();
         let (first, second) = tokio::join!(
             client.call(&NetworkRequest::Counters, PATIENCE),
             client.call(&NetworkRequest::Blocklist, PATIENCE)
