@@ -1,1 +1,8 @@
-//! Hardware abstraction: key devices and board devices.
+//! What Redan asks of hardware, and the drivers that answer.
+//!
+//! [`keys`] holds the key devices: where private keys live and are used, and what seals the store to one machine. A driver may
+//! touch its own device or its own file and nothing else; it knows nothing of the store, of users or of messages. The vault is
+//! the only process that opens a key device.
+#![forbid(unsafe_code)]
+
+pub mod keys;
