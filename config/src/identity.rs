@@ -1,0 +1,89 @@
+//! Users, roles, passwords and sessions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redan_types::{RoleName, UserName};
+
+use crate::read::section;
+
+section! {
+    /// People, programs and what they may do.
+    pub struct Identity {
+        /// Roles of the operator's own. These always exist: `guest` (everybody); `viewer` and `user` include `guest`; `premium` includes `user`; `developer`
+        /// includes `user` and `viewer`; `admin` includes `developer` and `premium`; `service` includes `guest`.
+        "roles" => roles: BTreeMap<RoleName, Role> = "{}";
+        /// Local users. Passwords are never written here: a new user gets a one-time password.
+        "users" => users: Vec<User>;
+        /// Rules for passwords.
+        "passwords" => passwords: Passwords = "{}";
+        /// What happens after wrong passwords.
+        "lockout" => lockout: Lockout = "{}";
+        /// Sessions at the console.
+        "sessions" => sessions: Sessions = "{}";
+        /// API keys.
+        "api-keys" => api_keys: ApiKeys = "{}";
+    }
+}
+
+section! {
+    /// A role of the operator's own.
+    pub struct Role {
+        /// Roles whose rights it has too.
+        "includes" => includes: Vec<RoleName> = "['guest']";
+        /// For people.
+        "comment" => comment: Option<String>;
+    }
+}
+
+section! {
+    /// A local user.
+    pub struct User {
+        /// The login name.
+        "name" => name: UserName;
+        /// Roles.
+        "roles" => roles: Vec<RoleName>;
+        /// For people.
+        "comment" => comment: Option<String>;
+    }
+}
+
+section! {
+    /// Rules for passwords.
+    pub struct Passwords {
+        /// Least number of characters.
+        "min-length" => min_length: u16 = "12", "8" ..= "128";
+        /// How many earlier passwords may not be used again.
+        "history" => history: u16 = "5", "0" ..= "24";
+    }
+}
+
+section! {
+    /// What happens after wrong passwords.
+    pub struct Lockout {
+        /// Failures until the account is locked.
+        "failures" => failures: u16 = "5", "3" ..= "100";
+        /// Failures are counted within this time.
+        "window" => window: Duration = "'15m'", "'1m'" ..= "'1d'";
+        /// How long the account stays locked.
+        "duration" => duration: Duration = "'15m'", "'1m'" ..= "'1d'";
+    }
+}
+
+section! {
+    /// Sessions at the console.
+    pub struct Sessions {
+        /// A session ends after this time without use.
+        "idle" => idle: Duration = "'30m'", "'1m'" ..= "'1d'";
+        /// A session ends after this time in any case.
+        "absolute" => absolute: Duration = "'12h'", "'5m'" ..= "'30d'";
+    }
+}
+
+section! {
+    /// API keys.
+    pub struct ApiKeys {
+        /// How long a key works, in whole days.
+        "lifetime" => lifetime: Duration = "'90d'", "'1d'" ..= "'365d'";
+    }
+}
