@@ -1,4 +1,175 @@
-//! The audit log's Merkle tree, its export, and the offline verifier.
+//! `redan-audit`: verifies an export of the audit log, offline.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use redan_audit::export::{KeySource, Options, Report, verify};
+use redan_audit::note::{LogKey, MAX_NOTE};
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+redan-audit verify EXPORT [--key VKEY] [--kept CHECKPOINT] [--save CHECKPOINT]
+
+Verifies an export of Redan's audit log and says exactly what is wrong and where.
+
+  --key VKEY         the log's public key, from a trusted place (name+id+base64). Without it, the key is taken
+                     from the export itself, which then proves only that it agrees with itself.
+  --kept CHECKPOINT  a file with the last checkpoint of an earlier export: shows a log that was rewritten or cut.
+  --save CHECKPOINT  writes the last verified checkpoint there, for the next time.
+
+Exit code: 0 everything verified, 1 something is wrong, 2 the input cannot be used.
+";
+const FAILED: u8 = 1;
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if arguments
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
+        return print(USAGE);
+    }
+    let command = match Command::parse(arguments) {
+        Ok(command) => command,
+        Err(problem) => {
+            complain(&format!("{problem}\n\n{USAGE}"));
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    match run(&command) {
+        Ok(report) => {
+            let printed = print(&describe(&report));
+            if report.is_good() {
+                printed
+            } else {
+                ExitCode::from(FAILED)
+            }
+        }
+        Err(error) => {
+            let mut text = format!("redan-audit: {}: {error}", command.export.display());
+            let mut source = error.source();
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            complain(&text);
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+struct Command {
+    export: PathBuf,
+    key: Option<LogKey>,
+    kept: Option<PathBuf>,
+    save: Option<PathBuf>,
+}
+
+impl Command {
+    fn parse(arguments: Vec<OsString>) -> Result<Self, String> {
+        let mut arguments = arguments.into_iter();
+        if arguments.next().is_none_or(|verb| verb != "verify") {
+            return Err("the only command is `verify`".to_owned());
+        }
+        let (mut export, mut key, mut kept, mut save) = (None, None, None, None);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
+            let slot = match argument.to_str() {
+                Some("--key") => {
+                    let text = value()?;
+                    let text = text.to_str().ok_or("the key is not text")?;
+                    key = Some(LogKey::parse(text).map_err(|error| error.to_string())?);
+                    continue;
+                }
+                Some("--kept") => (&mut kept, value()?),
+                Some("--save") => (&mut save, value()?),
+                Some(option) if option.starts_with("--") => return Err(format!("there is no option {option}")),
+                _ if export.is_some() => return Err(format!("one export at a time, not also {}", argument.display())),
+                _ => (&mut export, argument),
+            };
+            *slot.0 = Some(PathBuf::from(slot.1));
+        }
+        Ok(Self {
+            export: export.ok_or("which export?")?,
+            key,
+            kept,
+            save,
+        })
+    }
+}
+
+fn run(command: &Command) -> Result<Report, Box<dyn Error>> {
+    let kept = command.kept.as_deref().map(read_note).transpose()?;
+    let options = Options {
+        key: command.key.clone(),
+        kept,
+    };
+    let report = verify(BufReader::new(File::open(&command.export)?), &options)?;
+    if let (Some(path), Some((_, note))) = (&command.save, report.last.as_ref().filter(|_| report.is_good())) {
+        std::fs::write(path, note).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(report)
+}
+
+fn read_note(path: &Path) -> Result<String, Box<dyn Error>> {
+    let mut note = String::new();
+    let limit = u64::try_from(MAX_NOTE)? + 1;
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    file.take(limit).read_to_string(&mut note)?;
+    Ok(note)
+}
+
+fn describe(report: &Report) -> String {
+    let mut text = format!("log          {}\n", report.origin);
+    text.push_str(&match report.entries {
+        0 => "entries      none\n".to_owned(),
+        n => format!(
+            "entries      {n}, from entry {}; plaintext shown and confirmed for {}\n",
+            report.first, report.shown
+        ),
+    });
+    text.push_str(&format!("checkpoints  {} verified\n", report.checkpoints));
+    if let Some((last, _)) = &report.last {
+        text.push_str(&format!(
+            "last         {} entries, root {}, counter {}\n",
+            last.size, last.root, last.counter
+        ));
+    }
+    text.push_str(match report.key_source {
+        KeySource::Pinned => "key          the one you gave\n",
+        KeySource::Export => {
+            "key          taken from the export itself: this proves only that the export agrees with itself.\n\
+             \x20            Give the log's key with --key to prove that it is the appliance's.\n"
+        }
+    });
+    for finding in &report.findings {
+        text.push_str(&format!("WRONG        {finding}\n"));
+    }
+    if report.more > 0 {
+        text.push_str(&format!("WRONG        and {} more\n", report.more));
+    }
+    text.push_str(if report.is_good() {
+        "\nOK: everything verified.\n"
+    } else {
+        "\nFAILED: this is not the log as it was written.\n"
+    });
+    text
+}
+
+/// Prints to standard output; a reader that went away makes the result unusable rather than a panic.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(UNUSABLE),
+    }
+}
+
+fn complain(text: &str) {
+    // Where standard error is gone there is nobody to tell; the exit code still says it.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
