@@ -496,7 +496,9 @@ impl Verifier {
                     from: found,
                 },
             );
-        } else if announced < found {
+        }
+        // Where the rest is complete in itself, it may as well be the header that was changed.
+        if announced < found || (announced > found && self.ended && self.attested == found) {
             self.find(1, Problem::Range { announced, found });
         }
         if let Some(kept) = self.kept.take().filter(|kept| kept.size > found) {
