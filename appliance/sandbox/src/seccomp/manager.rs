@@ -1,0 +1,12 @@
+//! The manager: messages, and clients of the operators' socket that it was given.
+
+use libc::SYS_accept4;
+
+use super::{Allowed, Lists, any, base, events};
+
+const OWN: &[Allowed] = &[any(SYS_accept4, "operators' socket")];
+
+pub(super) const LISTS: Lists = Lists {
+    allowed: &[base::BASE, events::EVENTS, OWN],
+    refused: &[base::REFUSED, base::NO_FILES],
+};
