@@ -38,6 +38,8 @@ pub enum ActorKind {
     ApiKey,
     /// Nobody who could be identified; the name is what the caller claimed, or empty.
     Anonymous,
+    /// Somebody with the appliance's local operators' channel; the name is the user id.
+    Operator,
     /// A service of the appliance itself.
     Service,
     /// A person who logged in.
@@ -104,6 +106,9 @@ pub struct Entry {
     /// The HTTP status of the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// How many requests of one kind this entry stands for, where several were gathered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
     /// The incident id that the client was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
@@ -130,6 +135,7 @@ impl Entry {
             method: None,
             path: None,
             status: None,
+            count: None,
             incident: None,
             message: None,
         }

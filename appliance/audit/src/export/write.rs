@@ -101,6 +101,11 @@ impl<W: Write> ExportWriter<W> {
         self.line(&Line::Checkpoint(note.to_owned()))
     }
 
+    /// The destination: whoever hands the export on in parts writes to memory and takes away what has gathered there.
+    pub const fn destination(&mut self) -> &mut W {
+        &mut self.to
+    }
+
     /// Writes the end line and gives the destination back, flushed.
     ///
     /// # Errors
