@@ -82,6 +82,8 @@ pub struct OpenSession {
     pub source: String,
     /// When it was opened.
     pub opened_at: String,
+    /// With which user agent.
+    pub agent: String,
     /// When it was last used.
     pub used_at: String,
     /// Whether it is the caller's own.
@@ -97,7 +99,7 @@ pub struct Overview {
     pub state: State,
     /// One sample a second, oldest first, at most the last 15 minutes.
     pub traffic: Vec<Sample>,
-    /// Refused requests by reason since the proxy started, most frequent first.
+    /// Refused requests by reason in the same time, most frequent first.
     pub refusals: Vec<Refusal>,
     /// The newest entries of the audit log, newest first.
     pub recent: Vec<AuditEntry>,
@@ -146,18 +148,19 @@ pub struct Sample {
     pub failed: u64,
     /// Connections open at the second's end.
     pub connections: u64,
-    /// The median time that a request took, upstream included, in microseconds.
+    /// The median time that a request took, upstream included, over the minute that ends here, in microseconds; 0 without requests.
+    /// An estimate: the proxy counts in buckets that double.
     pub p50_us: u64,
-    /// The 99th percentile, in microseconds.
+    /// The 99th percentile of the same.
     pub p99_us: u64,
 }
 
 /// Refused requests of one reason.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct Refusal {
-    /// The stage and its verdict, such as `rate-limit`.
+    /// The stage that refused, such as `rate-limit`.
     pub reason: String,
-    /// How many since the proxy started.
+    /// How many in the last 15 minutes.
     pub count: u64,
 }
 
@@ -173,11 +176,13 @@ pub struct Service {
     /// Resident memory in bytes.
     pub memory_bytes: u64,
     /// How many times the supervisor started it again.
-    pub restarts: u64,
+    pub restarts: u32,
     /// When the present process was started.
     pub since: Option<String>,
     /// What confines it, and what is missing.
     pub confinement: Vec<Protection>,
+    /// How the instance before ended; empty where there was none.
+    pub last_exit: String,
 }
 
 /// What a service is doing.
@@ -185,11 +190,13 @@ pub struct Service {
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceState {
     /// Not running; the supervisor waits before it tries again.
-    Down,
+    BackOff,
+    /// Ready, and its heartbeat is on time.
+    Ready,
     /// Started, not yet ready.
     Starting,
-    /// Ready, and its heartbeat is on time.
-    Running,
+    /// Ended on purpose.
+    Stopped,
 }
 
 /// One of the barriers around a service.
@@ -208,6 +215,8 @@ pub struct Protection {
 pub struct AuditState {
     /// How many entries it has.
     pub size: u64,
+    /// The key device that signs its checkpoints.
+    pub device: String,
     /// The last verification since the console started.
     pub verified: Option<Verification>,
 }
@@ -221,12 +230,16 @@ pub struct Verification {
     pub sound: bool,
     /// How many entries were checked.
     pub size: u64,
-    /// The Merkle root (RFC 9162) in hexadecimal.
+    /// The Merkle root (RFC 9162) in base64.
     pub root: String,
+    /// The public key that signs the log, in verifier form (C2SP signed note).
+    pub key: String,
+    /// When the last checkpoint was signed.
+    pub checkpoint_at: String,
     /// What is wrong and where; empty when sound.
     pub problems: Vec<String>,
-    /// How long it took, in milliseconds.
-    pub took_ms: u64,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
 }
 
 /// Something that asks for a person.
@@ -256,33 +269,56 @@ pub enum Level {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct AuditEntry {
     /// Its place in the log, from 0.
-    pub index: u64,
+    pub sequence: u64,
     /// When it happened.
     pub at: String,
-    /// The user, key or process that did it.
+    /// Who did it: `user:ann`, `key:… (ann)`, `operator:0`, `redan:proxy` or `anonymous`.
     pub actor: String,
-    /// The address it came from; empty where it came from within.
-    pub source: String,
-    /// What was done, such as `configuration.commit`.
+    /// What was done, such as `configuration.committed`.
     pub action: String,
-    /// To what.
-    pub target: String,
-    /// Whether it succeeded.
+    /// To what, such as `service/shop`.
+    pub resource: String,
+    /// How it ended.
     pub outcome: Outcome,
-    /// Anything else, in words.
-    pub detail: String,
+    /// The client's address; empty where it came from within.
+    pub address: String,
+    /// The client's user agent.
+    pub agent: String,
+    /// The state before, where it matters.
+    pub before: Option<String>,
+    /// The state after, where it matters.
+    pub after: Option<String>,
+    /// The HTTP request that it belongs to.
+    pub request: Option<AuditedRequest>,
+    /// The incident that a person was shown.
+    pub incident: Option<String>,
+    /// In words.
+    pub message: String,
 }
 
-/// Whether an audited act succeeded.
+/// The HTTP request of an audit entry.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
+pub struct AuditedRequest {
+    /// The method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// The status answered.
+    pub status: u16,
+    /// How many such requests of this actor this entry stands for.
+    pub count: u32,
+}
+
+/// How an audited act ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was done.
-    Done,
-    /// It was not allowed.
-    Refused,
-    /// It was allowed and did not work.
+    /// Refused by policy.
+    Denied,
+    /// Tried, and went wrong.
     Failed,
+    /// Done.
+    Succeeded,
 }
 
 /// Some entries of the audit log, newest first.
@@ -317,14 +353,12 @@ pub struct Version {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum VersionState {
+    /// Not in force: another followed, or it was taken back.
+    Idle,
     /// Applied, and waits for confirmation.
     Pending,
-    /// In force.
+    /// In force and confirmed.
     Running,
-    /// Was in force, and another followed.
-    Superseded,
-    /// Was not confirmed, or was taken back.
-    RolledBack,
 }
 
 /// A version with its text.
@@ -345,14 +379,10 @@ pub struct Pending {
     pub previous: u64,
     /// Who applied it.
     pub author: String,
-    /// Why.
-    pub comment: String,
     /// When it is taken back unless confirmed.
     pub revert_at: String,
     /// The time left when this was written, in milliseconds: counting down from here needs no agreement about the clock.
     pub remaining_ms: u64,
-    /// The whole time that was granted, in milliseconds.
-    pub granted_ms: u64,
 }
 
 /// A candidate to check.
@@ -366,10 +396,10 @@ pub struct Candidate {
 /// The outcome of a check.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct Check {
-    /// All mistakes; the candidate may be committed when there are none.
+    /// All mistakes; the candidate may be committed when none of them is fatal.
     pub mistakes: Vec<Mistake>,
-    /// What committing it would change, in words.
-    pub changes: Vec<String>,
+    /// What committing it would change, in words; empty where there are fatal mistakes.
+    pub changes: Vec<Change>,
     /// The same as lines of text.
     pub diff: Vec<DiffLine>,
 }
@@ -377,14 +407,41 @@ pub struct Check {
 /// One mistake in a candidate.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct Mistake {
-    /// The line, from 1; 0 where it concerns the whole.
+    /// The line, from 1.
     pub line: u32,
-    /// The column, from 1.
+    /// The column, from 1, in characters.
     pub column: u32,
+    /// How many characters it concerns.
+    pub length: u32,
     /// What is wrong.
     pub message: String,
     /// What would be right; may be empty.
     pub help: String,
+    /// Whether it prevents a commit.
+    pub fatal: bool,
+}
+
+/// One difference between two configurations, in words.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
+pub struct Change {
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// Where, such as `services.shop.limits`.
+    pub path: String,
+    /// In words.
+    pub text: String,
+}
+
+/// The kind of a difference.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// New.
+    Added,
+    /// Other than before.
+    Changed,
+    /// Gone.
+    Removed,
 }
 
 /// The difference between two versions.
@@ -394,6 +451,8 @@ pub struct Diff {
     pub from: u64,
     /// The newer side's number.
     pub to: u64,
+    /// What differs, in words.
+    pub changes: Vec<Change>,
     /// The lines, with three of context around each change.
     pub lines: Vec<DiffLine>,
 }
@@ -435,7 +494,7 @@ pub struct Commit {
     pub comment: String,
     /// The version that the text was made from; the commit is refused if another is running by now.
     pub base: u64,
-    /// How long to wait for confirmation before it is taken back, in seconds: 5 to 600.
+    /// How long to wait for confirmation before it is taken back, in seconds: 30 to 600.
     pub confirm_within_s: u32,
 }
 
@@ -455,7 +514,7 @@ pub struct Rollback {
     #[serde(default)]
     #[ts(optional)]
     pub version: Option<u64>,
-    /// How long to wait for confirmation, in seconds: 5 to 600; 60 where absent. Taking a pending commit back waits for nothing.
+    /// How long to wait for confirmation, in seconds: 30 to 600; 60 where absent. Taking a pending commit back waits for nothing.
     #[serde(default)]
     #[ts(optional)]
     pub confirm_within_s: Option<u32>,
@@ -470,48 +529,95 @@ pub struct User {
     pub roles: Vec<String>,
     /// Whether the user may sign in.
     pub enabled: bool,
+    /// Whether the password must be changed at the next sign-in.
+    pub must_change_password: bool,
+    /// Locked until then after too many failures.
+    pub locked_until: Option<String>,
     /// When the user was made.
     pub created_at: String,
+    /// When the user signed in last.
+    pub signed_in_at: Option<String>,
+}
+
+/// A new user.
+#[derive(Clone, Debug, Deserialize, ToSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// The name to sign in with.
+    pub name: String,
+    /// The roles held.
+    pub roles: Vec<String>,
+}
+
+/// What to change about a user; what is absent stays.
+#[derive(Clone, Debug, Deserialize, ToSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// All roles from now on.
+    #[serde(default)]
+    #[ts(optional)]
+    pub roles: Option<Vec<String>>,
+    /// Whether the user may sign in; switching off ends sessions and keys at once.
+    #[serde(default)]
+    #[ts(optional)]
+    pub enabled: Option<bool>,
+}
+
+/// A one-time password: shown this once, kept nowhere.
+#[derive(Debug, Serialize, ToSchema, TS)]
+pub struct OneTimePassword {
+    /// Whose.
+    pub name: String,
+    /// The password; it must be changed at the first sign-in.
+    #[schema(value_type = String)]
+    #[ts(type = "string")]
+    pub password: SecretString,
 }
 
 /// An API key, without its secret.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct ApiKey {
-    /// Its public number, which also begins the key itself.
+    /// Its id, which is not the key.
     pub id: String,
-    /// What it is for, or whose it is.
+    /// Whose it is.
     pub owner: String,
     /// The roles it acts with.
     pub roles: Vec<String>,
+    /// What for.
+    pub comment: String,
     /// When it was made.
     pub created_at: String,
-    /// When it ends; absent where it does not.
-    pub expires_at: Option<String>,
-    /// When it was revoked; absent while it works.
-    pub revoked_at: Option<String>,
+    /// Works until then.
+    pub expires_at: String,
+    /// Where rotated: the secret before works until then.
+    pub previous_until: Option<String>,
+    /// Used last, to the minute.
+    pub used_at: Option<String>,
+    /// Whether an administrator ended it.
+    pub revoked: bool,
 }
 
 /// A new API key.
 #[derive(Clone, Debug, Deserialize, ToSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct NewApiKey {
-    /// What it is for.
+    /// Whose it is.
     pub owner: String,
-    /// The roles it acts with.
+    /// The roles it acts with; at most what the owner may.
     pub roles: Vec<String>,
-    /// How many days it lives, 1 to 3,650; absent for no end.
-    #[serde(default)]
-    #[ts(optional)]
-    pub days: Option<u32>,
+    /// What for; at most 200 characters.
+    pub comment: String,
 }
 
 /// An API key with its secret: shown this once, kept nowhere.
 #[derive(Debug, Serialize, ToSchema, TS)]
 pub struct IssuedApiKey {
-    /// Its public number.
+    /// Its id.
     pub id: String,
     /// The key itself, to be sent as `Authorization: Bearer …`.
-    pub key: String,
+    #[schema(value_type = String)]
+    #[ts(type = "string")]
+    pub key: SecretString,
 }
 
 /// An address that the packet filter drops.
@@ -519,9 +625,9 @@ pub struct IssuedApiKey {
 pub struct Block {
     /// The address or network, such as `192.0.2.7` or `192.0.2.0/24`.
     pub address: String,
-    /// When it is let in again.
-    pub until: String,
-    /// Why; as far as the appliance remembers.
+    /// When it is let in again; absent for an entry of the configuration.
+    pub until: Option<String>,
+    /// Why.
     pub reason: String,
 }
 
