@@ -270,7 +270,9 @@ mod tests {
         let hub = hub();
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
-        hub.on_listeners(move |set| sender.lock().unwrap().send(set.entries.len()).unwrap());
+        hub.on_listeners(Box::new(move |set| {
+            sender.lock().unwrap().send(set.entries.len()).unwrap()
+        }));
         let part = |port: u16, complete| {
             let entries = vec![Listener {
                 address: ([127, 0, 0, 1], port).into(),
