@@ -142,14 +142,15 @@ fn parse(bytes: Bytes, method: Method, asked: Option<FieldValue<'_>>) -> Result<
         Version::Http10 => b"HTTP/1.0 ",
         Version::Http11 => b"HTTP/1.1 ",
     })?;
-    let mut digits = Vec::with_capacity(3);
-    crate::write::decimal(&mut digits, u64::from(code));
-    walker.expect(&digits)?;
+    let status = Status::new(code).ok_or(Refusal::StatusLine)?;
+    let digits = bytes
+        .get(9..12)
+        .filter(|digits| token::decimal(digits) == Some(u64::from(code)));
+    walker.expect(digits.ok_or(Refusal::StatusLine)?)?;
     let reason = walker.take_line()?;
     if !(reason.is_empty() || reason.first() == Some(&b' ')) || !token::is_value(reason) {
         return Err(Refusal::StatusLine);
     }
-    let status = Status::new(code).ok_or(Refusal::StatusLine)?;
     let mut entries = walker.fields(response.headers)?;
 
     let signals = Signals::read(&bytes, &mut entries)?;
@@ -209,7 +210,11 @@ fn explain(bytes: &[u8]) -> Refusal {
             c,
             b' ' | b'\r',
             ..,
-        ] if [a, b, c].into_iter().all(u8::is_ascii_digit) => scan::explain(fields),
+        ] if [a, b, c].into_iter().all(u8::is_ascii_digit)
+            && token::is_value(line.strip_suffix(b"\r\n").unwrap_or(line)) =>
+        {
+            scan::explain(fields)
+        }
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b' ', ..]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
