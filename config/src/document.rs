@@ -49,7 +49,7 @@ section! {
 
 section! {
     /// The console and its API.
-    pub struct Console {
+    pub struct Console or "{listen = {port = 1}}" {
         /// Where it listens: exactly one address.
         "listen" => listen: Listen;
         /// Further host names that it answers to, besides its address and the appliance's host name.

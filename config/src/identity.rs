@@ -9,7 +9,7 @@ use crate::read::section;
 
 section! {
     /// People, programs and what they may do.
-    pub struct Identity {
+    pub struct Identity or "{users = []}" {
         /// Roles of the operator's own. These always exist: `guest` (everybody); `viewer` and `user` include `guest`; `premium` includes `user`; `developer`
         /// includes `user` and `viewer`; `admin` includes `developer` and `premium`; `service` includes `guest`.
         "roles" => roles: BTreeMap<RoleName, Role> = "{}";

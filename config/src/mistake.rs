@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// How many mistakes are printed; the rest is counted.
-const SHOWN: usize = 200;
+/// How many mistakes are kept of each severity; a document with more has one cause.
+pub(crate) const KEPT: usize = 200;
 /// How many characters of a source line are printed.
 const LINE: usize = 160;
 
@@ -58,10 +58,10 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub(crate) fn new(kind: Kind, path: String, span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, path: &str, span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             kind,
-            path,
+            path: path.replace(crate::read::SEPARATOR, "."),
             span,
             line: 1,
             column: 1,
@@ -104,6 +104,7 @@ impl Mistakes {
         let place = |mut mistakes: Vec<Mistake>| {
             mistakes.sort_by(|a, b| (a.span.start, a.kind, &a.message).cmp(&(b.span.start, b.kind, &b.message)));
             mistakes.dedup();
+            mistakes.truncate(KEPT);
             for mistake in &mut mistakes {
                 (mistake.line, mistake.column) = position(text, mistake.span.start);
             }
@@ -169,16 +170,17 @@ impl Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for warning in self.warnings.iter().take(SHOWN) {
+        for warning in &self.warnings {
             writeln!(f, "{}", self.render(warning, "warning"))?;
         }
-        for error in self.errors.iter().take(SHOWN) {
+        for error in &self.errors {
             writeln!(f, "{}", self.render(error, "error"))?;
         }
         let mut summary = String::new();
         match self.errors.len() {
             0 => {}
             1 => summary.push_str("1 mistake"),
+            KEPT => write!(summary, "{KEPT} mistakes or more")?,
             count => write!(summary, "{count} mistakes")?,
         }
         match self.warnings.len() {
@@ -188,10 +190,6 @@ impl fmt::Display for Mistakes {
                 let plural = if count == 1 { "" } else { "s" };
                 write!(summary, "{between}{count} warning{plural}")?;
             }
-        }
-        let hidden = self.errors.len().saturating_sub(SHOWN) + self.warnings.len().saturating_sub(SHOWN);
-        if hidden > 0 {
-            write!(summary, " ({hidden} not shown)")?;
         }
         if summary.is_empty() {
             Ok(())

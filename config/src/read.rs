@@ -65,10 +65,25 @@ pub(crate) trait Read: Sized {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self>;
     /// For the diff.
     fn tree(&self) -> Tree;
+    /// What is used for a section of the document that could not be read, so that the rest can still be checked. The document is
+    /// refused in any case.
+    fn stand_in() -> Option<Self> {
+        None
+    }
     /// What an absent key without a default means; `None` where it must be there.
     fn absent() -> Option<Self> {
         None
     }
+}
+
+/// Joins the parts of a path inside the crate: names may hold dots (`eth0.100`), but never this.
+pub(crate) const SEPARATOR: char = '\u{1f}';
+
+/// A path from its parts.
+macro_rules! at {
+    ($($part:expr),+ $(,)?) => {
+        [$($part.to_string()),+].join("\u{1f}")
+    };
 }
 
 /// Where a key and its value stand in the text, as byte offsets.
@@ -87,9 +102,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The dotted path of what is being read.
+    /// The path of what is being read.
     pub(crate) fn path(&self) -> String {
-        self.path.join(".")
+        self.path.join("\u{1f}")
+    }
+
+    /// The path of `name` below what is being read.
+    fn below_path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}{SEPARATOR}{name}", self.path()) }
     }
 
     /// The path in words for a message: `[services.shop]`, or `the document` at the top.
@@ -103,16 +123,17 @@ impl Reader {
 
     /// The place of `path`, or of the nearest table around it that was written.
     pub(crate) fn place(&self, path: &str) -> Place {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.places.get(path) {
-                return place.clone();
-            }
-            match path.rsplit_once('.') {
-                Some((parent, _)) => path = parent,
-                None => return Place { key: 0..0, value: 0..0 },
-            }
+        if let Some(place) = self.places.get(path) {
+            return place.clone();
         }
+        let mut path = path;
+        while let Some((parent, _)) = path.rsplit_once(SEPARATOR) {
+            if let Some(Place { key, .. }) = self.places.get(parent) {
+                return Place { key: key.clone(), value: key.clone() };
+            }
+            path = parent;
+        }
+        Place { key: 0..0, value: 0..0 }
     }
 
     /// Whether the document holds something at `path`, well formed or not.
@@ -122,11 +143,11 @@ impl Reader {
 
     /// The names directly below `path` as they were written, whether their values could be read or not.
     pub(crate) fn names(&self, path: &str) -> Vec<&str> {
-        let prefix = format!("{path}.");
+        let prefix = format!("{path}{SEPARATOR}");
         self.places
             .range(prefix.clone()..)
             .map_while(|(key, _)| key.strip_prefix(&prefix))
-            .filter(|rest| !rest.contains('.'))
+            .filter(|rest| !rest.contains(SEPARATOR))
             .collect()
     }
 
@@ -140,7 +161,7 @@ impl Reader {
     ) {
         let path = self.path();
         self.mistakes.push(
-            Mistake::new(Kind::Value, path, node.span(), message)
+            Mistake::new(Kind::Value, &path, node.span(), message)
                 .label(label)
                 .help(help),
         );
@@ -178,7 +199,7 @@ impl Reader {
         self.mistakes.push(
             Mistake::new(
                 Kind::Type,
-                self.path(),
+                &self.path(),
                 node.span(),
                 format!("`{key}` takes {wanted}, not {found}"),
             )
@@ -210,7 +231,7 @@ impl Reader {
         self.path.push(name.to_owned());
         let path = self.path();
         self.path.pop();
-        let prefix = format!("{path}.");
+        let prefix = format!("{path}{SEPARATOR}");
         let below: Vec<String> = self
             .places
             .range(path.clone()..)
@@ -240,7 +261,7 @@ impl Reader {
                 let section = self.section();
                 let mistake = Mistake::new(
                     Kind::UnknownKey,
-                    self.path(),
+                    &self.path(),
                     key.span(),
                     format!("unknown key `{name}` in {section}"),
                 )
@@ -268,12 +289,13 @@ impl Reader {
             let absent = T::absent();
             if absent.is_none() {
                 let section = self.section();
-                let path = self.path();
+                let path = self.below_path(name);
                 self.mistakes.push(
-                    Mistake::new(Kind::Missing, path, header, format!("{section} lacks the key `{name}`"))
+                    Mistake::new(Kind::Missing, &path, header, format!("{section} lacks the key `{name}`"))
                         .label(format!("`{name}` is required here"))
                         .help(Some(format!("`{name}` takes {}", shape_words(&T::shape())))),
                 );
+                return if self.path.is_empty() { T::stand_in() } else { None };
             }
             return absent;
         };
@@ -287,6 +309,7 @@ impl Reader {
         match (value, default) {
             (Some(value), _) => Some(value),
             (None, Some(default)) => self.default_value(default),
+            (None, None) if self.path.is_empty() => T::absent().or_else(T::stand_in),
             (None, None) => T::absent(),
         }
     }
@@ -299,7 +322,7 @@ impl Reader {
             let place = self.place(&path);
             self.mistakes.push(Mistake::new(
                 Kind::Value,
-                path,
+                &path,
                 place.key,
                 format!("the built-in default {text} cannot be read; this is a defect of Redan"),
             ));
@@ -337,7 +360,7 @@ pub(crate) fn within<T: Read + PartialOrd>(
         reader.mistakes.push(
             Mistake::new(
                 Kind::Range,
-                path,
+                &path,
                 node.span(),
                 format!("`{key}` of {written} is out of range"),
             )
@@ -406,7 +429,7 @@ impl<T: Read> Read for Vec<T> {
             return None;
         }
         let mut values = Self::new();
-        for entry in array.iter() {
+        for entry in array {
             // The index among what could be read: the checks address entries by it.
             let index = values.len().to_string();
             let place = Place {
@@ -462,7 +485,7 @@ impl<N: Named, T: Read> Read for BTreeMap<N, T> {
                     reader.mistakes.push(
                         Mistake::new(
                             Kind::Value,
-                            path,
+                            &path,
                             key.span(),
                             format!("`{name}` is not a name: {error}"),
                         )
@@ -482,6 +505,10 @@ impl<N: Named, T: Read> Read for BTreeMap<N, T> {
         Some(values)
     }
 
+    fn stand_in() -> Option<Self> {
+        Some(Self::new())
+    }
+
     fn tree(&self) -> Tree {
         Tree::Map(
             self.iter()
@@ -494,11 +521,12 @@ impl<N: Named, T: Read> Read for BTreeMap<N, T> {
 /// Defines a section of the document: the struct, its reader, its entries in the reference, its form for the diff.
 ///
 /// A key is written `"key" => field: Type = "default as TOML text", "least" ..= "most";`, the default and the bounds where it has
-/// them. Without a default the key is required, unless the type is an `Option`.
+/// them. Without a default the key is required, unless the type is an `Option`. `or "text"` after the name is what stands in for a
+/// section of the document that cannot be read.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
-        pub struct $type:ident {
+        pub struct $type:ident $(or $stand_in:literal)? {
             $(
                 $(#[doc = $doc:literal])+
                 $key:literal => $field:ident: $kind:ty $(= $default:literal)? $(, $least:literal ..= $most:literal)?;
@@ -538,6 +566,10 @@ macro_rules! section {
                 )*
                 Some(Self { $( $field: $field?, )* })
             }
+
+            $(fn stand_in() -> Option<Self> {
+                $crate::read::read_text($stand_in)
+            })?
 
             fn tree(&self) -> $crate::read::Tree {
                 $crate::read::Tree::Section(vec![$( ($key, $crate::read::Read::tree(&self.$field)) ),*])
@@ -615,4 +647,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {check, optional, section, words};
+pub(crate) use {at, check, optional, section, words};

@@ -571,6 +571,10 @@ macro_rules! read_integer {
                 value
             }
 
+            fn stand_in() -> Option<Self> {
+                Some(1)
+            }
+
             fn tree(&self) -> Tree {
                 Tree::Value(self.to_string())
             }
