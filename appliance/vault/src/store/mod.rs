@@ -1,0 +1,616 @@
+//! The store: records that are encrypted, durable when acknowledged, and found again.
+//!
+//! * `journal`, `frame`: every change, appended and synced before it is acknowledged. The source of truth.
+//! * `snapshot`: the whole store up to a segment, merged from the journal; what it covers of the journal is removed.
+//! * `index`: sled, to find records; can be made again from snapshot and journal at any time, and is after every disorderly end.
+//! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes.
+//! * `commit`: many callers share one sync.
+//!
+//! It touches one folder, which it holds alone, and knows nothing of what the records mean. The vault's services call it from
+//! many threads. Order of locks: queue, never held with another; journal, then index, then `covered`, then
+//! `spare`.
+
+mod commit;
+mod error;
+mod folder;
+mod frame;
+mod index;
+mod journal;
+mod keyring;
+mod mutation;
+mod snapshot;
+mod tree;
+mod xaes;
+
+pub use error::StoreError;
+pub use folder::StateFolder;
+pub use tree::{Name, RecordKey, Tree};
+
+use index::{CleanMark, Index, SledIndex};
+use journal::Active;
+use keyring::Keyring;
+use mutation::Mutation;
+use redan_hal::keys::KeyDevice;
+use snapshot::Covered;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use zeroize::Zeroizing;
+
+/// An open store. Dropping it without [`Store::close`] loses nothing, but the next start builds the index again.
+#[derive(Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+    maintenance: Option<JoinHandle<()>>,
+}
+
+struct Inner {
+    folder: PathBuf,
+    keyring: Keyring,
+    queue: Mutex<commit::Queue>,
+    turn: Condvar,
+    /// `None` in a store opened read-only.
+    journal: Mutex<Option<Active>>,
+    index: RwLock<Index>,
+    /// Held while snapshots and segments are replaced.
+    covered: Mutex<Covered>,
+    notes: Mutex<Vec<String>>,
+    work: Mutex<Option<Sender<Work>>>,
+    /// Held while the next segment's file is made or used; the last of the locks.
+    spare: Mutex<()>,
+}
+
+/// What was found when the store was opened.
+#[derive(Debug, Default)]
+pub struct OpenReport {
+    /// Whether the store was made just now.
+    pub created: bool,
+    /// Records in it.
+    pub records: u64,
+    /// Why the index was built again, where it was.
+    pub rebuilt: Option<String>,
+    /// Where a crash cut a write short; what was in it was never acknowledged.
+    pub cut: Option<(PathBuf, u64)>,
+    /// A snapshot's own hash was wrong; the records below are the damaged ones, all others are good.
+    pub snapshot_damaged: bool,
+    /// Records that do not authenticate (the first hundred).
+    pub corrupt: Vec<(Tree, RecordKey)>,
+    /// How many there are of them.
+    pub corrupt_count: u64,
+    /// Why the store takes no changes, where that is so.
+    pub read_only: Option<String>,
+}
+
+/// A record that was read.
+#[derive(Debug)]
+pub struct Record {
+    /// Its name; empty where it has a number.
+    pub name: Vec<u8>,
+    /// Its number, where it has one.
+    pub number: Option<u64>,
+    /// Its value, wiped when dropped.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+/// Changes that are made together or not at all.
+#[derive(Debug)]
+#[must_use = "changes are made by `commit`"]
+pub struct Batch<'a> {
+    store: &'a Store,
+    mutations: Vec<Mutation>,
+}
+
+enum Work {
+    /// This segment is now the active one.
+    Rotated(u64),
+    /// Merge everything closed into a snapshot, and answer.
+    Snapshot(Sender<Result<(), StoreError>>),
+    Stop,
+}
+
+impl Store {
+    /// Opens the store in a locked state folder, or makes one where there is none, checks every record, and says what it found.
+    ///
+    /// # Errors
+    /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
+    /// no error here but an entry in the report: the others can be read.
+    pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
+        let folder = state.path().join("store");
+        let mut report = OpenReport::default();
+        if state.writable() {
+            folder::create(&folder)?;
+        }
+        let keyring = match Keyring::open(&folder, device, state.writable())? {
+            Some(keyring) => keyring,
+            None => {
+                report.created = true;
+                create(&folder, device)?
+            }
+        };
+        let covered = snapshot::newest(&folder, keyring.store_id())?;
+        let opened = open_index(&folder, &keyring, &covered, state.writable(), &mut report)?;
+        let mut read_only = (!state.writable()).then(|| "its file system is mounted read-only".to_owned());
+        let mut active = None;
+        if state.writable() {
+            snapshot::clean(&folder, &covered)?;
+            if opened.cut.is_none() {
+                journal::trim(&folder, opened.last_segment, opened.end);
+            }
+            match Active::begin(&folder, keyring.store_id(), opened.last_segment + 1, opened.position) {
+                Ok(begun) => active = Some(begun),
+                Err(error) if error.is_full() => read_only = Some(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        report.read_only.clone_from(&read_only);
+        let inner = Arc::new(Inner {
+            folder,
+            keyring,
+            queue: Mutex::default(),
+            turn: Condvar::new(),
+            journal: Mutex::new(active),
+            index: RwLock::new(opened.index),
+            covered: Mutex::new(covered),
+            notes: Mutex::default(),
+            work: Mutex::default(),
+            spare: Mutex::default(),
+        });
+        if let Some(why) = read_only {
+            inner.break_off(why);
+            return Ok((
+                Self {
+                    inner,
+                    maintenance: None,
+                },
+                report,
+            ));
+        }
+        let (work, todo) = channel();
+        *inner.work.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        let keeper = Arc::clone(&inner);
+        let maintenance = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || keeper.keep(&todo))
+            .map_err(StoreError::file("start a thread for", &inner.folder))?;
+        inner.maintain(Work::Rotated(opened.last_segment + 1));
+        Ok((
+            Self {
+                inner,
+                maintenance: Some(maintenance),
+            },
+            report,
+        ))
+    }
+
+    /// The value of a record; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it does not authenticate; the index failed.
+    pub fn get(&self, tree: Tree, name: Name<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let key = self.inner.keyring.locate(tree, name)?;
+        let sealed = self
+            .inner
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .map_err(StoreError::Index)?;
+        sealed
+            .map(|sealed| self.inner.keyring.open_record(&key, &sealed).map(|opened| opened.value))
+            .transpose()
+    }
+
+    /// Every record of a tree, those with a number in their order. A corrupt one is an error in its place.
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn list(&self, tree: Tree) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
+        self.read(&[tree.id()], &[tree.id() + 1], false, usize::MAX)
+    }
+
+    /// Records of a tree whose numbers lie in `from..to`, lowest first or highest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn numbered(
+        &self,
+        tree: Tree,
+        numbers: std::ops::Range<u64>,
+        highest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
+        let start = RecordKey::new(tree, &numbers.start.to_be_bytes());
+        let end = RecordKey::new(tree, &numbers.end.to_be_bytes());
+        self.read(start.bytes(), end.bytes(), highest_first, limit)
+    }
+
+    /// Begins a set of changes.
+    pub const fn batch(&self) -> Batch<'_> {
+        Batch {
+            store: self,
+            mutations: Vec::new(),
+        }
+    }
+
+    /// Why the store takes no changes, where that is so.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<String> {
+        self.inner.broken()
+    }
+
+    /// What went wrong and was mended since the store was opened, in words.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.inner.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes on disk.
+    #[must_use]
+    pub fn disk(&self) -> u64 {
+        folder::size(&self.inner.folder)
+    }
+
+    /// Merges the journal into a snapshot now: what was deleted or replaced is gone from the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk is full or failed; the store is as before.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        let (answer, done) = channel();
+        self.inner.rotate()?;
+        self.inner.maintain(Work::Snapshot(answer));
+        done.recv()
+            .map_err(|_| StoreError::ReadOnly("its maintenance has ended".to_owned()))?
+    }
+
+    /// Closes the store so that the next start can use the index as it is.
+    ///
+    /// # Errors
+    /// The index could not be made durable; nothing is lost, the next start builds it again.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.stop_maintenance();
+        let journal = self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
+        let (Some(active), Index::Sled(sled)) = (journal.as_ref(), &*index) else {
+            return Ok(());
+        };
+        let fingerprint = index.visit(|_, _| ()).map_err(StoreError::Index)?;
+        sled.sync(&index::path(&self.inner.folder)).map_err(StoreError::Index)?;
+        CleanMark::new(*self.inner.keyring.store_id(), &active.position(), fingerprint).write(&self.inner.folder)
+    }
+
+    fn read(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        backwards: bool,
+        limit: usize,
+    ) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
+        let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
+        let found = index.range(start..end, backwards, limit).map_err(StoreError::Index)?;
+        drop(index);
+        let open = |(key, sealed): (RecordKey, Vec<u8>)| {
+            let opened = self.inner.keyring.open_record(&key, &sealed)?;
+            let number = key
+                .bytes()
+                .get(1..)
+                .and_then(|number| number.try_into().ok())
+                .map(u64::from_be_bytes);
+            Ok(Record {
+                name: opened.name,
+                number,
+                value: opened.value,
+            })
+        };
+        Ok(found.into_iter().map(open).collect())
+    }
+
+    fn stop_maintenance(&mut self) {
+        self.inner.maintain(Work::Stop);
+        if let Some(thread) = self.maintenance.take() {
+            // A panic there has been reported by the panic itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop_maintenance();
+    }
+}
+
+impl Batch<'_> {
+    /// Puts a record, replacing what was under the name.
+    ///
+    /// # Errors
+    /// The name is longer than 65,535 bytes, or a library failed.
+    pub fn put(&mut self, tree: Tree, name: Name<'_>, value: &[u8]) -> Result<(), StoreError> {
+        let key = self.store.inner.keyring.locate(tree, name)?;
+        let sealed = self.store.inner.keyring.seal(tree, &key, name, value)?;
+        self.mutations.push(Mutation::Put(key, sealed));
+        Ok(())
+    }
+
+    /// Deletes a record; one that is not there is no error.
+    ///
+    /// # Errors
+    /// A library failed.
+    pub fn delete(&mut self, tree: Tree, name: Name<'_>) -> Result<(), StoreError> {
+        self.mutations
+            .push(Mutation::Delete(self.store.inner.keyring.locate(tree, name)?));
+        Ok(())
+    }
+
+    /// Makes the changes; they are durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::ReadOnly`]: not acknowledged; [`StoreError::TooLarge`].
+    pub fn commit(self) -> Result<(), StoreError> {
+        self.store.inner.commit(self.mutations)
+    }
+}
+
+impl Inner {
+    fn maintain(&self, work: Work) {
+        if let Some(sender) = &*self.work.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The thread ends before the sender only when the store is being closed.
+            let _ = sender.send(work);
+        }
+    }
+
+    fn note(&self, note: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES {
+            notes.push(note);
+        }
+    }
+
+    /// The maintenance thread: prepares the next segment's file and makes snapshots.
+    fn keep(&self, todo: &Receiver<Work>) {
+        while let Ok(work) = todo.recv() {
+            match work {
+                Work::Stop => return,
+                Work::Snapshot(answer) => {
+                    let result = self.snapshot();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                }
+                Work::Rotated(active) => {
+                    if let Err(error) = self.after_rotation(active) {
+                        self.note(format!(
+                            "maintenance of the journal failed, it will be tried again: {error}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    fn after_rotation(&self, active: u64) -> Result<(), StoreError> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        journal::prepare_spare(&self.folder)?;
+        drop(spare);
+        let covered = *self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = active.saturating_sub(1).saturating_sub(covered.segment);
+        let bytes: u64 = (covered.segment + 1..active)
+            .map(|number| std::fs::metadata(journal::segment_path(&self.folder, number)).map_or(0, |data| data.len()))
+            .sum();
+        // A snapshot costs as much as it holds, so it waits until the journal has grown by half of that; many short segments
+        // (restarts) are merged too. The upper bound is what the merge holds in memory.
+        if (bytes >= (covered.bytes / 2).clamp(SNAPSHOT_MIN, SNAPSHOT_MAX)) || closed >= SEGMENTS_MAX {
+            self.snapshot()?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<(), StoreError> {
+        let active = self
+            .journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(Active::number);
+        let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        match active {
+            Some(active) if active > covered.segment + 1 => {
+                *covered = snapshot::advance(&self.folder, self.keyring.store_id(), &covered, active - 1)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds the index again, in memory, from snapshot and journal. The caller holds the journal, so that nothing is added.
+    fn index_in_memory(&self) -> Result<Index, StoreError> {
+        let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = Index::Memory(std::collections::BTreeMap::new());
+        fill(&self.folder, &self.keyring, &covered, &mut index)?;
+        Ok(index)
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Opened {
+    index: Index,
+    last_segment: u64,
+    position: journal::Position,
+    /// Where the last segment ends.
+    end: u64,
+    cut: Option<(PathBuf, u64)>,
+}
+
+/// Makes a new store. The keyring comes last: while it is missing, a first segment without content is what an interrupted
+/// creation left, and anything more means that the keyring was lost.
+fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, StoreError> {
+    let missing = || StoreError::KeyringMissing {
+        path: Keyring::path(folder),
+    };
+    match journal::segments(folder)?.as_slice() {
+        [] => {}
+        [1] if journal::is_empty(folder, 1)? => folder::remove(&journal::segment_path(folder, 1))?,
+        _ => return Err(missing()),
+    }
+    if snapshot::exists(folder)? {
+        return Err(missing());
+    }
+    let (keyring, file) = Keyring::create(folder, device)?;
+    Active::begin(
+        folder,
+        keyring.store_id(),
+        1,
+        journal::Position::birth(keyring.store_id()),
+    )?;
+    folder::replace(&Keyring::path(folder), &file)?;
+    Ok(keyring)
+}
+
+/// Opens the index as it was closed, or builds it again; checks every record either way.
+fn open_index(
+    folder: &Path,
+    keyring: &Keyring,
+    covered: &Covered,
+    writable: bool,
+    report: &mut OpenReport,
+) -> Result<Opened, StoreError> {
+    let numbers = segments_after(folder, covered)?;
+    let last_segment = numbers.last().copied().unwrap_or(covered.segment);
+    let mark = if writable { CleanMark::take(folder)? } else { None };
+    let reason = match mark {
+        _ if !writable => "the file system is read-only, so it is kept in memory".to_owned(),
+        _ if report.created => String::new(),
+        None => "it was not closed in good order".to_owned(),
+        Some(mark) => {
+            let replay = journal::replay(folder, keyring.store_id(), &numbers, covered.position, |_| Ok(()))?;
+            match reuse(folder, keyring, &mark, &replay, report) {
+                Ok(index) => {
+                    report.cut.clone_from(&replay.cut);
+                    return Ok(Opened {
+                        index,
+                        last_segment,
+                        position: replay.position,
+                        end: replay.end,
+                        cut: replay.cut,
+                    });
+                }
+                Err(why) => why,
+            }
+        }
+    };
+    let mut index = Index::Memory(std::collections::BTreeMap::new());
+    if writable {
+        index::set_aside(folder)?;
+        if index::has_room(folder)
+            && let Ok(sled) = SledIndex::open(&index::path(folder))
+        {
+            index = Index::Sled(sled);
+        }
+    }
+    let filled = fill(folder, keyring, covered, &mut index);
+    let (replay, intact) = match filled {
+        Err(StoreError::Index(_)) => {
+            index = Index::Memory(std::collections::BTreeMap::new());
+            fill(folder, keyring, covered, &mut index)?
+        }
+        other => other?,
+    };
+    report.snapshot_damaged = !intact;
+    report.cut.clone_from(&replay.cut);
+    report.rebuilt = (!report.created).then_some(reason);
+    check(keyring, &index, report).map_err(StoreError::Index)?;
+    Ok(Opened {
+        index,
+        last_segment,
+        position: replay.position,
+        end: replay.end,
+        cut: replay.cut,
+    })
+}
+
+/// Takes the index on disk as it is; says why not where it cannot be trusted.
+fn reuse(
+    folder: &Path,
+    keyring: &Keyring,
+    mark: &CleanMark,
+    replay: &journal::Replay,
+    report: &mut OpenReport,
+) -> Result<Index, String> {
+    if mark.store_id != *keyring.store_id() || mark.position() != replay.position {
+        return Err("it does not belong to this state of the journal".to_owned());
+    }
+    let database = index::path(folder);
+    if !database.join("db").exists() {
+        return Err("its database is missing".to_owned());
+    }
+    let index = Index::Sled(SledIndex::open(&database)?);
+    let mut checked = OpenReport::default();
+    let fingerprint = check(keyring, &index, &mut checked)?;
+    if fingerprint != mark.fingerprint {
+        return Err("its content is not what it was when it was closed".to_owned());
+    }
+    // What was corrupt when the index was closed is corrupt in the journal too.
+    report.records = checked.records;
+    report.corrupt = checked.corrupt;
+    report.corrupt_count = checked.corrupt_count;
+    Ok(index)
+}
+
+/// Fills an empty index from snapshot and journal; returns where the journal stands and whether the snapshot was intact.
+fn fill(
+    folder: &Path,
+    keyring: &Keyring,
+    covered: &Covered,
+    index: &mut Index,
+) -> Result<(journal::Replay, bool), StoreError> {
+    let numbers = segments_after(folder, covered)?;
+    let intact = snapshot::read(folder, keyring.store_id(), covered.segment, |key, value| {
+        index.apply(&Mutation::Put(key, value)).map_err(StoreError::Index)
+    })?;
+    let replay = journal::replay(folder, keyring.store_id(), &numbers, covered.position, |mutation| {
+        index.apply(&mutation).map_err(StoreError::Index)
+    })?;
+    Ok((replay, intact))
+}
+
+fn segments_after(folder: &Path, covered: &Covered) -> Result<Vec<u64>, StoreError> {
+    let numbers: Vec<u64> = journal::segments(folder)?
+        .into_iter()
+        .filter(|number| *number > covered.segment)
+        .collect();
+    match numbers.first() {
+        Some(first) if *first == covered.segment + 1 => Ok(numbers),
+        // There is always a segment after the newest snapshot: the one that was active.
+        _ => Err(StoreError::Gap {
+            path: journal::segment_path(folder, covered.segment + 1),
+        }),
+    }
+}
+
+fn check(keyring: &Keyring, index: &Index, report: &mut OpenReport) -> Result<index::Fingerprint, String> {
+    let fingerprint = index.visit(|key, sealed| {
+        if let (Err(_), Some(tree)) = (keyring.open_record(key, sealed), key.tree()) {
+            report.corrupt_count += 1;
+            if report.corrupt.len() < CORRUPT_LISTED {
+                report.corrupt.push((tree, key.clone()));
+            }
+        }
+    })?;
+    report.records = fingerprint.records;
+    Ok(fingerprint)
+}
+
+const NOTES: usize = 100;
+const CORRUPT_LISTED: usize = 100;
+const SNAPSHOT_MIN: u64 = 32 << 20;
+const SNAPSHOT_MAX: u64 = 256 << 20;
+const SEGMENTS_MAX: u64 = 16;
+
+#[cfg(test)]
+mod tests;
