@@ -7,4 +7,5 @@
 //! password hashing nor for the disk.
 #![forbid(unsafe_code)]
 
+pub mod service;
 pub mod store;

@@ -281,7 +281,7 @@ fn every_damage_to_the_index_is_mended_from_the_journal() {
     let damages: [(&str, Damage); 6] = [
         ("conf emptied", |index| std::fs::write(index.join("conf"), b"").unwrap()),
         ("conf removed", |index| {
-            std::fs::remove_file(index.join("conf")).unwrap()
+            std::fs::remove_file(index.join("conf")).unwrap();
         }),
         ("db removed", |index| std::fs::remove_file(index.join("db")).unwrap()),
         ("db emptied", |index| std::fs::write(index.join("db"), b"").unwrap()),

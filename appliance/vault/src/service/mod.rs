@@ -1,0 +1,2 @@
+//! What the vault does for the other services.
+pub mod signer;
