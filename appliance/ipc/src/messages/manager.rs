@@ -4,7 +4,7 @@ use super::accounts::{AccountReply, AccountRequest};
 use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
 use super::status::ApplianceStatus;
-use super::vault::{CommitState, VaultHealth, Version, VersionInfo};
+use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
 use redan_types::{Generation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,8 @@ pub enum OperatorRequest {
     Network(NetworkRequest),
     /// The vault's state.
     VaultHealth,
+    /// The certificates in use.
+    Certificates,
 }
 
 /// The answer to an operator.
@@ -188,6 +190,8 @@ pub enum OperatorReply {
     Network(NetworkReply),
     /// From the vault.
     VaultHealth(VaultHealth),
+    /// To `Certificates`.
+    Certificates(Vec<(CertificateOwner, Certificate)>),
     /// Not done, and why.
     Refused(String),
 }

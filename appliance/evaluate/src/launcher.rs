@@ -1,0 +1,346 @@
+//! The launcher: stays in the caller's network, offers the loopback ports, says where to look, ends everything.
+
+use crate::build;
+use crate::crossing::{Inside, Message, Start, receive, send};
+use crate::operator;
+use crate::options::Options;
+use crate::plan::{Offer, Plan};
+use crate::relay::relay;
+use crate::report::Report;
+use redan_config::Appliance;
+use redan_ipc::{Channel, IpcError};
+use redan_types::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// What runs when the user brings no configuration of their own.
+const DEFAULT: &str = include_str!("../../../config/examples/evaluation.toml");
+/// The same without namespaces: everything on the host's loopback.
+const DEFAULT_BARE: &str = include_str!("../../../config/examples/evaluation-bare.toml");
+/// How long the appliance may take to answer.
+const START: Duration = Duration::from_secs(60);
+/// How long the inside may take to end.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Why the evaluation did not start or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error("{0} cannot be read")]
+    Read(PathBuf, #[source] io::Error),
+    #[error("the configuration has mistakes:\n\n{0}")]
+    Mistakes(String),
+    #[error("the folder {0} cannot be made")]
+    State(PathBuf, #[source] io::Error),
+    #[error("{0} cannot be listened on ({1}); choose another with {2}")]
+    Listen(SocketAddr, io::Error, &'static str),
+    #[error("the appliance did not start: {0}")]
+    Start(String),
+    #[error("the appliance ended: {0}")]
+    Ended(String),
+    #[error("the appliance did not answer within {} seconds", START.as_secs())]
+    Silent,
+}
+
+/// Builds, starts, reports, relays, until interrupted.
+pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // Checked first, so that a mistake costs no build.
+    let wanted = if options.bare {
+        Mode::EvaluationBare
+    } else {
+        best_mode()
+    };
+    let (text, appliance) = configuration(options, wanted)?;
+    let binaries = build::everything(options.release, options.build)?;
+    raise_descriptor_limit();
+    let started = Instant::now();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&options.state)
+        .map_err(|source| LaunchError::State(options.state.clone(), source))?;
+    let state = options.state.canonicalize()?;
+    let attempt = Attempt {
+        options,
+        binaries: &binaries,
+        state: &state,
+        started,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(attempt.start(wanted, &text, &appliance));
+    match outcome {
+        Err(Failure::NoNamespaces(reason)) if wanted != Mode::EvaluationBare => {
+            eprintln!("no namespaces here ({reason}): starting without them");
+            let (text, appliance) = configuration(options, Mode::EvaluationBare)?;
+            match runtime.block_on(attempt.start(Mode::EvaluationBare, &text, &appliance)) {
+                Ok(()) => Ok(()),
+                Err(Failure::NoNamespaces(reason)) => Err(LaunchError::Start(reason).into()),
+                Err(Failure::Other(error)) => Err(error),
+            }
+        }
+        Ok(()) => Ok(()),
+        Err(Failure::NoNamespaces(reason)) => Err(LaunchError::Start(reason).into()),
+        Err(Failure::Other(error)) => Err(error),
+    }
+}
+
+fn best_mode() -> Mode {
+    if rustix::process::geteuid().is_root() {
+        Mode::EvaluationRoot
+    } else {
+        Mode::EvaluationUser
+    }
+}
+
+fn configuration(options: &Options, mode: Mode) -> Result<(String, Appliance), LaunchError> {
+    let (text, name) = match &options.configuration {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|source| LaunchError::Read(path.clone(), source))?;
+            (text, path.display().to_string())
+        }
+        None if mode == Mode::EvaluationBare => (DEFAULT_BARE.to_owned(), "evaluation-bare.toml".to_owned()),
+        None => (DEFAULT.to_owned(), "evaluation.toml".to_owned()),
+    };
+    let appliance = Appliance::parse(&text, &name).map_err(|mistakes| LaunchError::Mistakes(mistakes.to_string()))?;
+    Ok((text, appliance))
+}
+
+/// Ten thousand connections need twenty thousand descriptors.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused only where the hard limit changed meanwhile; fewer connections are relayed then.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
+struct Attempt<'a> {
+    options: &'a Options,
+    binaries: &'a Path,
+    state: &'a Path,
+    started: Instant,
+}
+
+enum Failure {
+    /// The kernel allows none: worth an attempt without.
+    NoNamespaces(String),
+    Other(Box<dyn Error>),
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl Attempt<'_> {
+    async fn start(&self, mode: Mode, text: &str, appliance: &Appliance) -> Result<(), Failure> {
+        let plan = Plan::new(appliance, self.options.configuration.is_none())?;
+        let listeners = if mode == Mode::EvaluationBare {
+            Vec::new()
+        } else {
+            self.offer(&plan.offers).await?
+        };
+        let configuration = self.state.join("given.toml");
+        fs::write(&configuration, text).map_err(|source| LaunchError::State(configuration.clone(), source))?;
+        let (mut inside, channel, mut arriving) = spawn_inside()?;
+        let start = Start {
+            mode,
+            plan: plan.clone(),
+            binaries: self.binaries.to_owned(),
+            state: self.state.to_owned(),
+            configuration,
+            threads: self.options.threads.unwrap_or_else(processors),
+        };
+        send(&channel, &Message::Start(Box::new(start)), None)?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let outcome = async {
+            let around = tokio::time::timeout(START, ready(&mut arriving, &plan))
+                .await
+                .map_err(|_| LaunchError::Silent)??;
+            self.report(mode, &plan, &listeners, around)?;
+            for (number, (_, listener)) in listeners.into_iter().enumerate() {
+                tokio::spawn(accept(listener, number, Arc::clone(&channel)));
+            }
+            Err(attend(&mut arriving, &plan).await)
+        };
+        let outcome = tokio::select! {
+            outcome = outcome => outcome,
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+        };
+        eprintln!("stopping");
+        stop(&channel, &mut inside);
+        outcome
+    }
+
+    /// Binds the loopback ports: the first published address and the console where the options say, the others at their own port
+    /// number.
+    async fn offer(&self, offers: &[Offer]) -> Result<Vec<(SocketAddr, TcpListener)>, LaunchError> {
+        let mut listeners = Vec::new();
+        for (number, offer) in offers.iter().enumerate() {
+            let (outside, option) = if number + 1 == offers.len() {
+                (self.options.console, "--console")
+            } else if number == 0 {
+                (self.options.published, "--published")
+            } else {
+                (
+                    (self.options.published.ip(), offer.inside.port()).into(),
+                    "another port in the configuration",
+                )
+            };
+            let listener = TcpListener::bind(outside)
+                .await
+                .map_err(|source| LaunchError::Listen(outside, source, option))?;
+            let bound = listener.local_addr().unwrap_or(outside);
+            listeners.push((bound, listener));
+        }
+        Ok(listeners)
+    }
+
+    fn report(
+        &self,
+        mode: Mode,
+        plan: &Plan,
+        listeners: &[(SocketAddr, TcpListener)],
+        inside: Inside,
+    ) -> Result<(), Box<dyn Error>> {
+        let access = operator::access(self.state)?;
+        // Without namespaces the appliance itself listens on the host.
+        let outside = |number: usize, offer: &Offer| listeners.get(number).map_or(offer.inside, |(bound, _)| *bound);
+        let mut all: Vec<_> = plan
+            .offers
+            .iter()
+            .enumerate()
+            .map(|(number, offer)| (outside(number, offer), offer.inside))
+            .collect();
+        let console = all.pop().map_or(self.options.console, |(outside, _)| outside);
+        let report = Report {
+            options: self.options,
+            mode,
+            published: all,
+            console,
+            access,
+            inside,
+            binaries: self.binaries,
+            state: self.state,
+            sample: self.options.configuration.is_none(),
+            took: self.started.elapsed(),
+        };
+        report.print();
+        if let Some(path) = &self.options.ready_file {
+            report.write(path)?;
+        }
+        Ok(())
+    }
+}
+
+type Arriving = UnboundedReceiver<Result<(Message, Option<OwnedFd>), IpcError>>;
+
+fn spawn_inside() -> Result<(Child, Arc<Channel>, Arriving), Box<dyn Error>> {
+    let (near, far) = Channel::pair()?;
+    let inside = Command::new(std::env::current_exe()?)
+        .arg("--inside")
+        .stdin(Stdio::from(far.into_descriptor()))
+        .spawn()?;
+    let channel = Arc::new(near);
+    let receiving = Arc::clone(&channel);
+    let (messages, arriving) = unbounded_channel();
+    std::thread::Builder::new().name("crossing".into()).spawn(move || {
+        loop {
+            let received = receive(&receiving);
+            let last = received.is_err();
+            if messages.send(received).is_err() || last {
+                break;
+            }
+        }
+    })?;
+    Ok((inside, channel, arriving))
+}
+
+/// Waits until everything answers. Upstreams may be asked for meanwhile, by health checks.
+async fn ready(arriving: &mut Arriving, plan: &Plan) -> Result<Inside, Failure> {
+    loop {
+        match arriving.recv().await {
+            Some(Ok((Message::Ready(inside), _))) => return Ok(inside),
+            Some(Ok((Message::Failed(reason), _))) if reason.contains("namespace") => {
+                return Err(Failure::NoNamespaces(reason));
+            }
+            Some(Ok((Message::Failed(reason), _))) => return Err(LaunchError::Start(reason).into()),
+            Some(Ok((Message::Server(number), Some(connection)))) => lead_on(plan, number, connection),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Err(LaunchError::Start("its process ended".to_owned()).into()),
+        }
+    }
+}
+
+/// Leads the appliance's connections to the user's own upstreams, until the inside ends.
+async fn attend(arriving: &mut Arriving, plan: &Plan) -> Failure {
+    loop {
+        match arriving.recv().await {
+            Some(Ok((Message::Server(number), Some(connection)))) => lead_on(plan, number, connection),
+            Some(Ok((Message::Failed(reason), _))) => return LaunchError::Ended(reason).into(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return LaunchError::Ended("its process ended".to_owned()).into(),
+        }
+    }
+}
+
+fn lead_on(plan: &Plan, number: usize, connection: OwnedFd) {
+    if let Some(upstream) = plan.upstreams.get(number) {
+        tokio::spawn(relay(connection, upstream.address));
+    }
+}
+
+async fn accept(listener: TcpListener, number: usize, channel: Arc<Channel>) {
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                if let Ok(connection) = connection.into_std() {
+                    // Without the inside the connection is dropped; `attend` learns of its end.
+                    let _ = send(&channel, &Message::Client(number), Some(&OwnedFd::from(connection)));
+                }
+            }
+            // Out of descriptors: others must end first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Asks the inside to end and waits, within bounds.
+fn stop(channel: &Channel, inside: &mut Child) {
+    // It may have ended already.
+    let _ = send(channel, &Message::Stop, None);
+    let pid = rustix::process::Pid::from_child(inside);
+    let (ended, end) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = inside.wait();
+            drop(ended);
+        });
+        if matches!(end.recv_timeout(STOP), Err(mpsc::RecvTimeoutError::Timeout)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+}
+
+fn processors() -> u16 {
+    std::thread::available_parallelism().map_or(1, |count| u16::try_from(count.get().min(8)).unwrap_or(8))
+}

@@ -1,1 +1,0 @@
-//! Builds everything and starts an evaluation appliance: cargo evaluate.
