@@ -99,7 +99,7 @@ impl Walk {
             self.subjects.pop();
         } else {
             self.keys.push(name.to_owned());
-            self.value(old.unwrap_or(&Tree::Absent), new.unwrap_or(&Tree::Absent));
+            self.compare(old.unwrap_or(&Tree::Absent), new.unwrap_or(&Tree::Absent));
             self.keys.pop();
         }
         self.path.pop();
@@ -109,7 +109,10 @@ impl Walk {
         let names = |list: &[Tree]| list.iter().map(name_of).collect::<Option<Vec<String>>>();
         if let (Some(old_names), Some(new_names)) = (names(old), names(new)) {
             let find = |list: &[Tree], names: &[String], name: &String| {
-                names.iter().position(|other| other == name).and_then(|at| list.get(at).cloned())
+                names
+                    .iter()
+                    .position(|other| other == name)
+                    .and_then(|at| list.get(at).cloned())
             };
             for name in &old_names {
                 if !new_names.contains(name) {
@@ -126,12 +129,18 @@ impl Walk {
             let (before, after) = (kept(&old_names, &new_names), kept(&new_names, &old_names));
             if before != after {
                 let what = self.what();
-                self.push(ChangeKind::Changed, format!("order of {what} is now {}", cut(&after.join(", "))));
+                self.push(
+                    ChangeKind::Changed,
+                    format!("order of {what} is now {}", cut(&after.join(", "))),
+                );
             }
             return;
         }
         let what = singular(&self.what());
-        for (kind, word, from, to) in [(ChangeKind::Removed, "removed", old, new), (ChangeKind::Added, "added", new, old)] {
+        for (kind, word, from, to) in [
+            (ChangeKind::Removed, "removed", old, new),
+            (ChangeKind::Added, "added", new, old),
+        ] {
             for entry in from.iter().filter(|entry| !to.contains(entry)) {
                 let text = match entry {
                     Tree::Section(_) => format!("{what} {word}: {}", cut(&sentence(entry))),
@@ -144,7 +153,10 @@ impl Walk {
         if same(old, new) && same(new, old) {
             let what = self.what();
             let order: Vec<String> = new.iter().map(sentence).collect();
-            self.push(ChangeKind::Changed, format!("order of {what} is now {}", cut(&order.join(", "))));
+            self.push(
+                ChangeKind::Changed,
+                format!("order of {what} is now {}", cut(&order.join(", "))),
+            );
         }
     }
 
@@ -152,9 +164,18 @@ impl Walk {
         let what = self.what();
         let unit = self.unit();
         let (kind, text) = match (old, new) {
-            (Tree::Absent, new) => (ChangeKind::Added, format!("{what} set to {}{unit}", cut(&sentence(new)))),
-            (old, Tree::Absent) => (ChangeKind::Removed, format!("{what} {}{unit} removed", cut(&sentence(old)))),
-            (old, new) => (ChangeKind::Changed, format!("{what} {} → {}{unit}", cut(&sentence(old)), cut(&sentence(new)))),
+            (Tree::Absent, new) => (
+                ChangeKind::Added,
+                format!("{what} set to {}{unit}", cut(&sentence(new))),
+            ),
+            (old, Tree::Absent) => (
+                ChangeKind::Removed,
+                format!("{what} {}{unit} removed", cut(&sentence(old))),
+            ),
+            (old, new) => (
+                ChangeKind::Changed,
+                format!("{what} {} → {}{unit}", cut(&sentence(old)), cut(&sentence(new))),
+            ),
         };
         self.push(kind, text);
     }
@@ -169,7 +190,11 @@ impl Walk {
     }
 
     fn unit(&self) -> &'static str {
-        if self.keys.first().is_some_and(|key| key == "rates") { " a minute" } else { "" }
+        if self.keys.first().is_some_and(|key| key == "rates") {
+            " a minute"
+        } else {
+            ""
+        }
     }
 
     fn push(&mut self, kind: ChangeKind, words: String) {
@@ -181,22 +206,33 @@ impl Walk {
             (false, _) if words.starts_with("added:") => format!("{subject} {words}"),
             (false, _) => format!("{subject}: {words}"),
         };
-        self.changes.push(Change { kind, path: self.path.join("."), text });
+        self.changes.push(Change {
+            kind,
+            path: self.path.join("."),
+            text,
+        });
     }
 }
 
 /// The name of an entry of a list, where it has one.
 fn name_of(entry: &Tree) -> Option<String> {
     let Tree::Section(keys) = entry else { return None };
-    keys.iter().find(|(key, _)| *key == "name").and_then(|(_, value)| match value {
-        Tree::Value(name) => Some(name.clone()),
-        _ => None,
-    })
+    keys.iter()
+        .find(|(key, _)| *key == "name")
+        .and_then(|(_, value)| match value {
+            Tree::Value(name) => Some(name.clone()),
+            _ => None,
+        })
 }
 
 /// A key for one of its entries: `policies` → `policy`.
 fn singular(key: &str) -> String {
-    let known = [("policies", "policy"), ("addresses", "address"), ("listen", "listen address"), ("access", "access rule")];
+    let known = [
+        ("policies", "policy"),
+        ("addresses", "address"),
+        ("listen", "listen address"),
+        ("access", "access rule"),
+    ];
     if let Some((_, one)) = known.iter().find(|(many, _)| key.ends_with(many)) {
         return (*one).to_owned();
     }
@@ -205,7 +241,9 @@ fn singular(key: &str) -> String {
 
 /// What a new thing is, in short: the values that were given and are not the default would be too much, so the first few.
 fn details(tree: &Tree) -> String {
-    let Tree::Section(keys) = tree else { return String::new() };
+    let Tree::Section(keys) = tree else {
+        return String::new();
+    };
     let shown: Vec<String> = keys
         .iter()
         .filter(|(key, value)| *key != "name" && *key != "comment" && !empty(value))
@@ -217,7 +255,11 @@ fn details(tree: &Tree) -> String {
         .take(6)
         .map(|(key, value)| format!("{} {}", key.replace('-', " "), cut(&sentence(value))))
         .collect();
-    if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) }
+    if shown.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", shown.join(", "))
+    }
 }
 
 fn empty(tree: &Tree) -> bool {
@@ -239,11 +281,16 @@ fn sentence(tree: &Tree) -> String {
         Tree::List(entries) => entries.iter().map(sentence).collect::<Vec<_>>().join(" "),
         Tree::Section(keys) => {
             let given = keys.iter().filter(|(_, value)| !empty(value));
-            given.map(|(key, value)| format!("{} {}", key.replace('-', " "), sentence(value))).collect::<Vec<_>>().join(", ")
+            given
+                .map(|(key, value)| format!("{} {}", key.replace('-', " "), sentence(value)))
+                .collect::<Vec<_>>()
+                .join(", ")
         }
-        Tree::Map(entries) => {
-            entries.iter().map(|(name, value)| format!("{name} {}", sentence(value))).collect::<Vec<_>>().join(", ")
-        }
+        Tree::Map(entries) => entries
+            .iter()
+            .map(|(name, value)| format!("{name} {}", sentence(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

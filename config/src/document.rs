@@ -6,8 +6,8 @@ use redan_types::{Cidr, HostName, InterfaceName, ServiceName, ZoneName};
 
 use crate::identity::Identity;
 use crate::network::{Group, Interface, Policy, Zone};
-use crate::read::section;
 use crate::scalar::GroupName;
+use crate::section::section;
 use crate::service::{Listen, Service};
 
 section! {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redan_types::{RoleName, UserName};
 
-use crate::read::section;
+use crate::section::section;
 
 section! {
     /// People, programs and what they may do.

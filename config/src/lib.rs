@@ -1,13 +1,14 @@
 //! The configuration language of `redan.toml`: types, defaults, checks, diff and reference. No I/O.
 //!
 //! [`Appliance::parse`] gives either a value in which every reference resolves, or all [`Mistakes`], each printed as rustc prints its own. The
-//! types, their readers and the reference come from one definition each (`section!` in `read.rs`); `check` holds what concerns several keys at
+//! types, their readers and the reference come from one definition each (`section!` in `section.rs`); `check` holds what concerns several keys at
 //! once. The manager slices an [`Appliance`] for the services; `redan config` and the console show mistakes and [`diff`]s.
 #![forbid(unsafe_code)]
 
 mod check;
 mod diff;
 mod document;
+mod duration;
 mod identity;
 mod mistake;
 mod network;
@@ -16,11 +17,14 @@ mod read;
 mod reference;
 mod resolve;
 mod scalar;
+mod section;
 mod service;
 mod suggest;
+mod value;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use document::{Appliance, Blocklist, Console, Limits, System};
+pub use duration::{duration_text, parse_duration};
 pub use identity::{ApiKeys, Identity, Lockout, Passwords, Role, Sessions, User};
 pub use mistake::{Kind, Mistake, Mistakes};
 pub use network::{Group, Interface, Mtu, Policy, Zone};
@@ -29,7 +33,7 @@ pub use reference::reference;
 pub use resolve::{BUILT_IN_ROLES, ResolvedPolicy};
 pub use scalar::{
     Action, Addresses, Certificate, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, Method, PageType,
-    Place, PortMatch, Ports, Size, TlsVersion, UpstreamName, duration_text, parse_duration,
+    Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
 };
 pub use service::{AccessRule, Fallback, Headers, Health, Listen, Rate, RequestLimits, Route, Service, Tls, Upstream};
 

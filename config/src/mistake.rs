@@ -47,6 +47,8 @@ pub struct Mistake {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Length of the part under the carets, in characters, at least 1.
+    pub length: usize,
     /// What is wrong.
     pub message: String,
     /// What stands under the carets.
@@ -65,6 +67,7 @@ impl Mistake {
             span,
             line: 1,
             column: 1,
+            length: 1,
             message: message.into(),
             label: String::new(),
             help: None,
@@ -107,6 +110,7 @@ impl Mistakes {
             mistakes.truncate(KEPT);
             for mistake in &mut mistakes {
                 (mistake.line, mistake.column) = position(text, mistake.span.start);
+                mistake.length = first_line(text, &mistake.span).chars().count().max(1);
             }
             mistakes
         };
@@ -143,11 +147,7 @@ impl Mistakes {
         let shown: String = source.chars().skip(skipped).take(LINE).map(visible).collect();
         let lead = if skipped > 0 { "…" } else { "" };
         let before = column - 1 - skipped + lead.chars().count();
-        let in_line = self
-            .text
-            .get(span.clone())
-            .and_then(|text| text.split('\n').next())
-            .unwrap_or_default();
+        let in_line = first_line(&self.text, span);
         let carets = in_line
             .trim_end()
             .chars()
@@ -200,6 +200,11 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+/// The part of `span` that stands on its first line, without blanks at its end.
+fn first_line<'t>(text: &'t str, span: &Range<usize>) -> &'t str {
+    text.get(span.clone()).and_then(|text| text.split('\n').next()).unwrap_or_default().trim_end()
+}
 
 /// Line and column, both from 1, of a byte offset; an offset within a character counts as its start.
 fn position(text: &str, offset: usize) -> (usize, usize) {

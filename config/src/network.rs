@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use redan_types::{Cidr, PolicyName, Protocol, ZoneName};
 
-use crate::read::section;
 use crate::scalar::{Action, Addresses, InterfaceAddress, Place, PortMatch, Ports};
+use crate::section::section;
 
 section! {
     /// A part of the network whose hosts are trusted alike.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use redan_types::{HostName, InterfaceName, Port, RoleName, RouteName, ZoneName};
 
 use crate::pattern::{PathPattern, PathPrefix};
-use crate::read::section;
 use crate::scalar::{Certificate, Endpoint, FieldName, FieldValue, Method, PageType, Size, TlsVersion, UpstreamName};
+use crate::section::section;
 
 section! {
     /// A published application.

@@ -2,7 +2,10 @@
 
 use redan_config::{Appliance, diff, reference};
 
-#[expect(clippy::unwrap_used, reason = "a test that cannot read its files should say so and stop")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its files should say so and stop"
+)]
 fn examples() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let mut found: Vec<(String, String)> = std::fs::read_dir(folder)
@@ -34,30 +37,54 @@ fn the_reference_is_current() {
         std::fs::write(path, &made).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == made, "config/REFERENCE.md is not what the types say; run the tests with REDAN_BLESS=1");
+    assert!(
+        found == made,
+        "config/REFERENCE.md is not what the types say; run the tests with REDAN_BLESS=1"
+    );
 }
 
 #[test]
 fn the_commented_example_means_what_it_says() {
     let text = include_str!("../examples/redan.toml");
     let appliance = Appliance::parse(text, "redan.toml").unwrap();
-    let (name, shop) = appliance.services.iter().find(|(name, _)| name.as_str() == "shop").unwrap();
+    let (name, shop) = appliance
+        .services
+        .iter()
+        .find(|(name, _)| name.as_str() == "shop")
+        .unwrap();
     assert_eq!(name.as_str(), "shop");
-    let addresses: Vec<String> = appliance.service_addresses(shop).iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = appliance
+        .service_addresses(shop)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(addresses, ["203.0.113.10:443", "[2001:db8:1::10]:443"]);
     assert_eq!(appliance.console_address().unwrap().to_string(), "10.30.0.1:9443");
     let hosts: Vec<String> = appliance.console_hosts().iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["10.30.0.1", "redan.example.org", "console.example.org"]);
 
     let rates = appliance.rates(shop);
-    let rate = |role: &str| rates.iter().find(|(name, _)| name.as_str() == role).map(|(_, rate)| rate.per_minute());
+    let rate = |role: &str| {
+        rates
+            .iter()
+            .find(|(name, _)| name.as_str() == role)
+            .map(|(_, rate)| rate.per_minute())
+    };
     assert_eq!(rate("guest"), Some(300));
     assert_eq!(rate("user"), Some(100));
     assert_eq!(rate("warehouse"), Some(2000));
     assert_eq!(rate("service"), Some(10_000));
     let login = shop.routes.iter().find(|route| route.name.as_str() == "login").unwrap();
     let rates = appliance.route_rates(shop, login).unwrap();
-    assert_eq!(rates.iter().find(|(name, _)| name.as_str() == "guest").unwrap().1.per_minute(), 20);
+    assert_eq!(
+        rates
+            .iter()
+            .find(|(name, _)| name.as_str() == "guest")
+            .unwrap()
+            .1
+            .per_minute(),
+        20
+    );
 
     let offices = appliance.resolve(&appliance.policies[1]);
     assert_eq!(offices.ports.len(), 4);

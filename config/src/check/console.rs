@@ -3,7 +3,7 @@
 use redan_types::ZoneName;
 
 use crate::mistake::Kind;
-use crate::read::at;
+use crate::section::at;
 
 use super::Check;
 
@@ -22,7 +22,11 @@ impl Check<'_> {
         }
         self.duplicates(&at!["console", "hosts"], "host", &console.hosts);
         self.duplicates(&at!["console", "networks"], "network", &console.networks);
-        self.duplicates(&at!["blocklist", "addresses"], "address", &appliance.blocklist.addresses);
+        self.duplicates(
+            &at!["blocklist", "addresses"],
+            "address",
+            &appliance.blocklist.addresses,
+        );
         if self.errors.len() > before || !self.sound("interfaces") || !self.sound("zones") {
             return;
         }
@@ -31,9 +35,16 @@ impl Check<'_> {
             let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
             let first = shown.first().cloned().unwrap_or_default();
             let mistake = self
-                .value(Kind::Value, &at!["console", "listen"], "the console listens on exactly one address")
+                .value(
+                    Kind::Value,
+                    &at!["console", "listen"],
+                    "the console listens on exactly one address",
+                )
                 .label(format!("these are {}", shown.join(", ")))
-                .help(Some(format!("for instance {{ address = \"{first}\", port = {} }}", console.listen.port)));
+                .help(Some(format!(
+                    "for instance {{ address = \"{first}\", port = {} }}",
+                    console.listen.port
+                )));
             self.errors.push(mistake);
             return;
         };
@@ -49,7 +60,11 @@ impl Check<'_> {
         if let Some(there) = self.reachable(zones) {
             if there.is_empty() {
                 let mistake = self
-                    .value(Kind::LockedOut, &at!["console", "from"], "nobody could reach the console")
+                    .value(
+                        Kind::LockedOut,
+                        &at!["console", "from"],
+                        "nobody could reach the console",
+                    )
                     .label("no interface is in these zones")
                     .help(Some("name the zone that the operators are in".to_owned()));
                 self.errors.push(mistake);
@@ -59,7 +74,11 @@ impl Check<'_> {
             if !console.networks.is_empty() && !console.networks.iter().any(inside) {
                 let there: Vec<String> = there.iter().map(ToString::to_string).collect();
                 let mistake = self
-                    .value(Kind::LockedOut, &at!["console", "networks"], "nobody could reach the console")
+                    .value(
+                        Kind::LockedOut,
+                        &at!["console", "networks"],
+                        "nobody could reach the console",
+                    )
                     .label(format!("none of these networks is in zone {names}"))
                     .help(Some(format!("its networks are {}", there.join(", "))));
                 self.errors.push(mistake);
@@ -73,14 +92,24 @@ impl Check<'_> {
             };
             if console.networks.is_empty() && there.iter().all(blocked) {
                 let mistake = self
-                    .value(Kind::LockedOut, &at!["blocklist", "addresses"], "nobody could reach the console")
+                    .value(
+                        Kind::LockedOut,
+                        &at!["blocklist", "addresses"],
+                        "nobody could reach the console",
+                    )
                     .label(format!("blocks everybody in zone {names}"))
-                    .help(Some("name the operators' networks in `console.networks`: they are never blocked".to_owned()));
+                    .help(Some(
+                        "name the operators' networks in `console.networks`: they are never blocked".to_owned(),
+                    ));
                 self.errors.push(mistake);
             }
         } else if console.networks.is_empty() {
             let warning = self
-                .value(Kind::Value, &at!["console", "listen"], format!("the console is open to every address in zone {names}"))
+                .value(
+                    Kind::Value,
+                    &at!["console", "listen"],
+                    format!("the console is open to every address in zone {names}"),
+                )
                 .label("a gateway leads everywhere from there")
                 .help(Some("name the operators' networks in `console.networks`".to_owned()));
             self.warnings.push(warning);
@@ -88,7 +117,11 @@ impl Check<'_> {
         for (index, blocked) in appliance.blocklist.addresses.iter().enumerate() {
             if console.networks.iter().any(|network| network.overlaps(blocked)) {
                 let warning = self
-                    .value(Kind::Unreachable, &at!["blocklist", "addresses", index], format!("{blocked} holds operators' addresses"))
+                    .value(
+                        Kind::Unreachable,
+                        &at!["blocklist", "addresses", index],
+                        format!("{blocked} holds operators' addresses"),
+                    )
                     .label("these are never blocked, since `console.networks` names them");
                 self.warnings.push(warning);
             }

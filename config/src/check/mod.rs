@@ -13,13 +13,18 @@ use toml::de::{DeTable, DeValue};
 
 use crate::document::Appliance;
 use crate::mistake::{Kind, Mistake, Mistakes};
-use crate::read::{Read, Reader, SEPARATOR, at};
+use crate::read::{Read, Reader, SEPARATOR};
+use crate::section::at;
 use crate::suggest;
 
 /// Reads and checks a document.
 pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), Mistakes> {
     if text.len() > crate::LARGEST {
-        let message = format!("the document has {} bytes, at most {} are allowed", text.len(), crate::LARGEST);
+        let message = format!(
+            "the document has {} bytes, at most {} are allowed",
+            text.len(),
+            crate::LARGEST
+        );
         let mistake = Mistake::new(Kind::Range, "", 0..0, message);
         return Err(Mistakes::new(file, "", vec![mistake], Vec::new()));
     }
@@ -29,7 +34,12 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     let appliance = Appliance::read(&root, &mut reader);
 
     if !syntax.is_empty() {
-        return Err(Mistakes::new(file, text, with_syntax_errors(text, &syntax, reader.mistakes), Vec::new()));
+        return Err(Mistakes::new(
+            file,
+            text,
+            with_syntax_errors(text, &syntax, reader.mistakes),
+            Vec::new(),
+        ));
     }
     let Some(appliance) = appliance else {
         return Err(Mistakes::new(file, text, reader.mistakes, Vec::new()));
@@ -40,11 +50,23 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     check.services();
     check.identity();
     check.console();
-    let Check { mut errors, warnings, .. } = check;
+    let Check {
+        mut errors,
+        mut warnings,
+        ..
+    } = check;
     errors.append(&mut reader.mistakes);
     let empty = errors.is_empty();
+    if !empty {
+        // What seems unused is often what a misspelt name was meant for.
+        warnings.retain(|warning| warning.kind != Kind::Unreachable);
+    }
     let mistakes = Mistakes::new(file, text, errors, warnings);
-    if empty { Ok((appliance, mistakes)) } else { Err(mistakes) }
+    if empty {
+        Ok((appliance, mistakes))
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// The syntax errors, and of the other mistakes those that they cannot have caused: on other lines, and nothing about what is missing.
@@ -58,7 +80,11 @@ fn with_syntax_errors(text: &str, syntax: &[toml::de::Error], others: Vec<Mistak
         .collect();
     let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count());
     // Bounded, since counting lines costs the length of the text.
-    let broken: Vec<usize> = mistakes.iter().take(100).map(|mistake| line(mistake.span.start)).collect();
+    let broken: Vec<usize> = mistakes
+        .iter()
+        .take(100)
+        .map(|mistake| line(mistake.span.start))
+        .collect();
     let independent = |mistake: &Mistake| {
         matches!(mistake.kind, Kind::Range | Kind::Type | Kind::UnknownKey | Kind::Value)
             && !broken.contains(&line(mistake.span.start))
@@ -86,7 +112,13 @@ impl<'a> Check<'a> {
                 path = path.rsplit_once('.').map_or("", |(parent, _)| parent);
             }
         }
-        Self { appliance, reader, broken, errors: Vec::new(), warnings: Vec::new() }
+        Self {
+            appliance,
+            reader,
+            broken,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -140,7 +172,11 @@ impl Check<'_> {
             if let Some(before) = before {
                 let first = self.reader.place(&at![path, before]).value;
                 let mistake = self
-                    .value(Kind::Conflict, &at![path, index], format!("{what} `{entry}` stands here twice"))
+                    .value(
+                        Kind::Conflict,
+                        &at![path, index],
+                        format!("{what} `{entry}` stands here twice"),
+                    )
                     .label("the second time")
                     .help(Some("remove one of them".to_owned()))
                     .related(first, "the first time");
@@ -152,8 +188,10 @@ impl Check<'_> {
     /// Reports an empty list.
     fn filled<T>(&mut self, path: &str, entries: &[T], message: String, help: &str) {
         if entries.is_empty() && self.sound(path) {
-            let mistake =
-                self.value(Kind::Value, path, message).label("nothing here").help(Some(help.to_owned()));
+            let mistake = self
+                .value(Kind::Value, path, message)
+                .label("nothing here")
+                .help(Some(help.to_owned()));
             self.errors.push(mistake);
         }
     }

@@ -1,7 +1,8 @@
 //! Interfaces, zones and groups.
 
 use crate::mistake::Kind;
-use crate::read::{ENTRIES, at};
+use crate::read::ENTRIES;
+use crate::section::at;
 
 use super::Check;
 
@@ -26,7 +27,11 @@ impl Check<'_> {
         for zone in appliance.zones.keys() {
             if !appliance.interfaces.values().any(|interface| interface.zone == *zone) && self.sound("interfaces") {
                 let warning = self
-                    .key(Kind::Unreachable, &at!["zones", zone], format!("zone {zone} has no interface"))
+                    .key(
+                        Kind::Unreachable,
+                        &at!["zones", zone],
+                        format!("zone {zone} has no interface"),
+                    )
                     .label("nothing is in this zone")
                     .help(Some("put an interface into it, or remove it".to_owned()));
                 self.warnings.push(warning);
@@ -40,16 +45,28 @@ impl Check<'_> {
         let path = at!["interfaces", name, "gateway"];
         let inside = interface.addresses.iter().any(|own| own.network().contains(gateway));
         if !inside && self.sound(&at!["interfaces", name]) {
-            let networks: Vec<String> = interface.addresses.iter().map(|own| own.network().to_string()).collect();
+            let networks: Vec<String> = interface
+                .addresses
+                .iter()
+                .map(|own| own.network().to_string())
+                .collect();
             let mistake = self
-                .value(Kind::Value, &path, format!("the gateway {gateway} cannot be reached through {name}"))
+                .value(
+                    Kind::Value,
+                    &path,
+                    format!("the gateway {gateway} cannot be reached through {name}"),
+                )
                 .label("in none of the interface's networks")
                 .help(Some(format!("give an address in {}", networks.join(" or "))));
             self.errors.push(mistake);
         }
         if interface.addresses.iter().any(|own| own.address == gateway) {
             let mistake = self
-                .value(Kind::Value, &path, format!("the gateway {gateway} is the appliance itself"))
+                .value(
+                    Kind::Value,
+                    &path,
+                    format!("the gateway {gateway} is the appliance itself"),
+                )
                 .label("an address of this interface")
                 .help(Some("give the address of the router behind it".to_owned()));
             self.errors.push(mistake);
@@ -62,32 +79,51 @@ impl Check<'_> {
             .interfaces
             .iter()
             .flat_map(|(name, interface)| {
-                interface.addresses.iter().enumerate().map(move |(index, address)| (name, index, *address))
+                interface
+                    .addresses
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, address)| (name, index, *address))
             })
             .collect();
         if all.len() > ENTRIES {
-            let message = format!("the interfaces have {} addresses, at most {ENTRIES} are allowed", all.len());
+            let message = format!(
+                "the interfaces have {} addresses, at most {ENTRIES} are allowed",
+                all.len()
+            );
             let mistake = self.key(Kind::Range, "interfaces", message);
             self.errors.push(mistake);
             return;
         }
         // In the order of the text, so that the later one is called the mistake.
-        all.sort_by_key(|(name, index, _)| self.reader.place(&at!["interfaces", name, "addresses", index]).value.start);
+        all.sort_by_key(|(name, index, _)| {
+            self.reader
+                .place(&at!["interfaces", name, "addresses", index])
+                .value
+                .start
+        });
         for (later, (name, index, address)) in all.iter().enumerate() {
             let clash = all.iter().take(later).find(|(other, _, earlier)| {
                 earlier.address == address.address || other != name && earlier.network().overlaps(&address.network())
             });
-            let Some((other, earlier_index, earlier)) = clash else { continue };
+            let Some((other, earlier_index, earlier)) = clash else {
+                continue;
+            };
             let message = if earlier.address == address.address {
                 format!("the address {} is given twice", address.address)
             } else {
                 format!("the networks of interfaces {other} and {name} overlap")
             };
-            let related = self.reader.place(&at!["interfaces", other, "addresses", earlier_index]).value;
+            let related = self
+                .reader
+                .place(&at!["interfaces", other, "addresses", earlier_index])
+                .value;
             let mistake = self
                 .value(Kind::Conflict, &at!["interfaces", name, "addresses", index], message)
                 .label(format!("overlaps {}", earlier.network()))
-                .help(Some("an address must belong to exactly one interface, and so to one zone".to_owned()))
+                .help(Some(
+                    "an address must belong to exactly one interface, and so to one zone".to_owned(),
+                ))
                 .related(related, format!("{other} has {earlier}"));
             self.errors.push(mistake);
         }
@@ -98,15 +134,26 @@ impl Check<'_> {
             .appliance
             .interfaces
             .iter()
-            .filter_map(|(name, interface)| interface.gateway.map(|gateway| (at!["interfaces", name, "gateway"], gateway)))
+            .filter_map(|(name, interface)| {
+                interface
+                    .gateway
+                    .map(|gateway| (at!["interfaces", name, "gateway"], gateway))
+            })
             .collect();
         routes.sort_by_key(|(path, _)| self.reader.place(path).value.start);
         for (later, (path, gateway)) in routes.iter().enumerate() {
-            let clash = routes.iter().take(later).find(|(_, earlier)| earlier.is_ipv4() == gateway.is_ipv4());
+            let clash = routes
+                .iter()
+                .take(later)
+                .find(|(_, earlier)| earlier.is_ipv4() == gateway.is_ipv4());
             if let Some((earlier, _)) = clash {
                 let family = if gateway.is_ipv4() { "IPv4" } else { "IPv6" };
                 let mistake = self
-                    .value(Kind::Conflict, path, format!("there are two default routes for {family}"))
+                    .value(
+                        Kind::Conflict,
+                        path,
+                        format!("there are two default routes for {family}"),
+                    )
                     .label("the second gateway")
                     .help(Some("keep one of them".to_owned()))
                     .related(self.reader.place(earlier).value, "the first gateway");
@@ -131,7 +178,10 @@ impl Check<'_> {
             let used = appliance.policies.iter().any(|policy| {
                 let mut addresses = policy.sources.iter().chain(&policy.destinations);
                 addresses.any(|one| matches!(one, crate::scalar::Addresses::Group(group) if group == name))
-                    || policy.ports.iter().any(|one| matches!(one, crate::scalar::PortMatch::Group(group) if group == name))
+                    || policy
+                        .ports
+                        .iter()
+                        .any(|one| matches!(one, crate::scalar::PortMatch::Group(group) if group == name))
             });
             if !used && self.sound("policies") {
                 let warning = self

@@ -1,12 +1,12 @@
 //! Policies: references, and those that could never match.
 
-use redan_types::{Cidr, Port, PolicyName, Protocol, ZoneName};
+use redan_types::{Cidr, PolicyName, Port, Protocol, ZoneName};
 
 use crate::mistake::Kind;
 use crate::network::Policy;
-use crate::read::at;
 use crate::resolve::ResolvedPolicy;
 use crate::scalar::{Addresses, Place, PortMatch};
+use crate::section::at;
 
 use super::Check;
 
@@ -24,17 +24,31 @@ impl Check<'_> {
             if let Some(before) = names.iter().take(index).position(|name| **name == policy.name) {
                 let first = self.reader.place(&at!["policies", before, "name"]).value;
                 let mistake = self
-                    .value(Kind::Conflict, &at![path, "name"], format!("two policies are called {}", policy.name))
+                    .value(
+                        Kind::Conflict,
+                        &at![path, "name"],
+                        format!("two policies are called {}", policy.name),
+                    )
                     .label("the second one")
-                    .help(Some("give each a name of its own: counters and the log go by it".to_owned()))
+                    .help(Some(
+                        "give each a name of its own: counters and the log go by it".to_owned(),
+                    ))
                     .related(first, "the first one");
                 self.errors.push(mistake);
             }
             self.policy_references(&path, policy);
         }
         // Conclusions need all of it.
-        if self.errors.is_empty() && ["policies", "zones", "interfaces", "groups"].iter().all(|part| self.sound(part)) {
-            let resolved: Vec<ResolvedPolicy> = appliance.policies.iter().map(|policy| appliance.resolve(policy)).collect();
+        if self.errors.is_empty()
+            && ["policies", "zones", "interfaces", "groups"]
+                .iter()
+                .all(|part| self.sound(part))
+        {
+            let resolved: Vec<ResolvedPolicy> = appliance
+                .policies
+                .iter()
+                .map(|policy| appliance.resolve(policy))
+                .collect();
             for (index, (policy, resolved)) in appliance.policies.iter().zip(&resolved).enumerate() {
                 self.contradictions(&at!["policies", index], policy, resolved);
             }
@@ -63,7 +77,12 @@ impl Check<'_> {
                 let Addresses::Group(group) = address else { continue };
                 let path = at![path, key, index];
                 let known = self.resolves(&path, "group", "groups", group.as_str());
-                let empty = self.appliance.groups.get(group).is_some_and(|group| group.addresses.is_empty());
+                let empty = self
+                    .appliance
+                    .groups
+                    .get(group)
+                    .is_some_and(|group| group.addresses.is_empty())
+                    && self.sound(&at!["groups", group]);
                 if known && empty {
                     let mistake = self
                         .value(Kind::Unreachable, &path, format!("group {group} has no addresses"))
@@ -77,7 +96,12 @@ impl Check<'_> {
             let PortMatch::Group(group) = ports else { continue };
             let path = at![path, "ports", index];
             let known = self.resolves(&path, "group", "groups", group.as_str());
-            let empty = self.appliance.groups.get(group).is_some_and(|group| group.ports.is_empty());
+            let empty = self
+                .appliance
+                .groups
+                .get(group)
+                .is_some_and(|group| group.ports.is_empty())
+                && self.sound(&at!["groups", group]);
             if known && empty {
                 let mistake = self
                     .value(Kind::Unreachable, &path, format!("group {group} has no ports"))
@@ -87,11 +111,20 @@ impl Check<'_> {
             }
         }
         if !policy.ports.is_empty() && !matches!(policy.protocol, Some(Protocol::Tcp | Protocol::Udp)) {
-            let said = policy.protocol.map_or_else(|| "no protocol".to_owned(), |protocol| format!("protocol \"{protocol}\""));
+            let said = policy.protocol.map_or_else(
+                || "no protocol".to_owned(),
+                |protocol| format!("protocol \"{protocol}\""),
+            );
             let mistake = self
-                .value(Kind::Value, &at![path, "ports"], format!("policy {} has ports but {said}", policy.name))
+                .value(
+                    Kind::Value,
+                    &at![path, "ports"],
+                    format!("policy {} has ports but {said}", policy.name),
+                )
                 .label("only TCP and UDP have ports")
-                .help(Some("add protocol = \"tcp\" or \"udp\", or leave the ports out".to_owned()));
+                .help(Some(
+                    "add protocol = \"tcp\" or \"udp\", or leave the ports out".to_owned(),
+                ));
             self.errors.push(mistake);
         }
     }
@@ -107,25 +140,38 @@ impl Check<'_> {
         let (source, destination) = (families(&resolved.sources), families(&resolved.destinations));
         if !(source.0 && destination.0 || source.1 && destination.1) {
             let mistake = self
-                .value(Kind::Unreachable, &at![path, "destinations"], format!("policy {name} can never match"))
+                .value(
+                    Kind::Unreachable,
+                    &at![path, "destinations"],
+                    format!("policy {name} can never match"),
+                )
                 .label("another address family than the sources")
                 .help(Some("IPv4 connects to IPv4 and IPv6 to IPv6 only".to_owned()));
             self.errors.push(mistake);
         }
-        for (key, zones, networks) in
-            [("sources", &resolved.from, &resolved.sources), ("destinations", &resolved.to, &resolved.destinations)]
-        {
+        for (key, zones, networks) in [
+            ("sources", &resolved.from, &resolved.sources),
+            ("destinations", &resolved.to, &resolved.destinations),
+        ] {
             let Some(there) = self.reachable(zones) else { continue };
             if there.is_empty() {
                 let side = if key == "sources" { "from" } else { "to" };
                 let mistake = self
-                    .value(Kind::Unreachable, &at![path, side], format!("policy {name} can never match"))
+                    .value(
+                        Kind::Unreachable,
+                        &at![path, side],
+                        format!("policy {name} can never match"),
+                    )
                     .label("no interface is in these zones");
                 self.errors.push(mistake);
             } else if !networks.is_empty() && !networks.iter().any(|one| there.iter().any(|net| net.overlaps(one))) {
                 let there: Vec<String> = there.iter().map(ToString::to_string).collect();
                 let mistake = self
-                    .value(Kind::Unreachable, &at![path, key], format!("policy {name} can never match"))
+                    .value(
+                        Kind::Unreachable,
+                        &at![path, key],
+                        format!("policy {name} can never match"),
+                    )
                     .label("no such address is in these zones")
                     .help(Some(format!("the zones' networks are {}", there.join(", "))));
                 self.errors.push(mistake);
@@ -135,18 +181,33 @@ impl Check<'_> {
 
     /// The networks behind the interfaces of `zones`; `None` where a gateway leads everywhere.
     pub(super) fn reachable(&self, zones: &[ZoneName]) -> Option<Vec<Cidr>> {
-        let interfaces = || self.appliance.interfaces.values().filter(|interface| zones.contains(&interface.zone));
+        let interfaces = || {
+            self.appliance
+                .interfaces
+                .values()
+                .filter(|interface| zones.contains(&interface.zone))
+        };
         if interfaces().any(|interface| interface.gateway.is_some()) {
             return None;
         }
-        Some(interfaces().flat_map(|interface| &interface.addresses).map(crate::InterfaceAddress::network).collect())
+        Some(
+            interfaces()
+                .flat_map(|interface| &interface.addresses)
+                .map(crate::InterfaceAddress::network)
+                .collect(),
+        )
     }
 
     fn shadowed(&mut self, resolved: &[ResolvedPolicy]) {
         let mut budget = COMPARISONS;
         for (index, later) in resolved.iter().enumerate() {
-            let earlier = resolved.iter().take(index).position(|earlier| covers(earlier, later, &mut budget));
-            let Some(policy) = self.appliance.policies.get(index) else { continue };
+            let earlier = resolved
+                .iter()
+                .take(index)
+                .position(|earlier| covers(earlier, later, &mut budget));
+            let Some(policy) = self.appliance.policies.get(index) else {
+                continue;
+            };
             if budget == 0 {
                 let warning = self
                     .value(
@@ -158,7 +219,9 @@ impl Check<'_> {
                 self.warnings.push(warning);
                 return;
             }
-            let Some((before, first)) = earlier.and_then(|at| Some((at, self.appliance.policies.get(at)?))) else { continue };
+            let Some((before, first)) = earlier.and_then(|at| Some((at, self.appliance.policies.get(at)?))) else {
+                continue;
+            };
             let help = if first.action == policy.action {
                 format!("remove it: {} does the same", first.name)
             } else {
@@ -166,7 +229,11 @@ impl Check<'_> {
             };
             let related = self.reader.place(&at!["policies", before, "name"]).value;
             let mistake = self
-                .value(Kind::Unreachable, &at!["policies", index, "name"], format!("policy {} can never match", policy.name))
+                .value(
+                    Kind::Unreachable,
+                    &at!["policies", index, "name"],
+                    format!("policy {} can never match", policy.name),
+                )
                 .label(format!("everything it matches is decided by {} before", first.name))
                 .help(Some(help))
                 .related(related, format!("{} matches all of it", first.name));
@@ -196,7 +263,9 @@ fn covers(earlier: &ResolvedPolicy, later: &ResolvedPolicy, budget: &mut usize) 
             || !later.is_empty()
                 && all(earlier.len() * later.len())
                 && later.iter().all(|one| {
-                    earlier.iter().any(|wide| wide.prefix() <= one.prefix() && wide.contains(one.address()))
+                    earlier
+                        .iter()
+                        .any(|wide| wide.prefix() <= one.prefix() && wide.contains(one.address()))
                 })
     };
     networks(&earlier.sources, &later.sources)

@@ -6,15 +6,23 @@ use std::net::SocketAddr;
 use redan_types::{HostName, ServiceName};
 
 use crate::mistake::Kind;
-use crate::read::at;
 use crate::scalar::TlsVersion;
+use crate::section::at;
 use crate::service::{Listen, Route, Service, Upstream};
 
 use super::Check;
 
 /// Fields that belong to the framing of a message or to its way; a configuration that set them would break both.
 const FRAMING: &[&str] = &[
-    "connection", "content-length", "date", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+    "connection",
+    "content-length",
+    "date",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
     "upgrade",
 ];
 
@@ -25,16 +33,26 @@ impl Check<'_> {
     /// Every service can be reached, and reaches what it names.
     pub(super) fn services(&mut self) {
         let appliance = self.appliance;
-        let Some(listening) = self.published_twice() else { return };
+        let Some(listening) = self.published_twice() else {
+            return;
+        };
         for (name, service) in &appliance.services {
             let path = at!["services", name];
-            self.filled(&at![path, "listen"], &service.listen, format!("service {name} listens nowhere"),
-                "for instance listen = [{ zone = \"public\", port = 443 }]");
+            self.filled(
+                &at![path, "listen"],
+                &service.listen,
+                format!("service {name} listens nowhere"),
+                "for instance listen = [{ zone = \"public\", port = 443 }]",
+            );
             for (index, listen) in service.listen.iter().enumerate() {
                 self.listen(&at![path, "listen", index], listen);
             }
-            self.filled(&at![path, "hosts"], &service.hosts, format!("service {name} answers to no host"),
-                "name the hosts of its URLs, for instance [\"shop.example.org\"]");
+            self.filled(
+                &at![path, "hosts"],
+                &service.hosts,
+                format!("service {name} answers to no host"),
+                "name the hosts of its URLs, for instance [\"shop.example.org\"]",
+            );
             self.duplicates(&at![path, "hosts"], "host", &service.hosts);
             for (index, zone) in service.from.iter().enumerate() {
                 self.resolves(&at![path, "from", index], "zone", "zones", zone.as_str());
@@ -49,12 +67,27 @@ impl Check<'_> {
 
     /// Exactly one of interface, zone and address, which exists and has an address.
     pub(super) fn listen(&mut self, path: &str, listen: &Listen) {
-        let given = [listen.interface.is_some(), listen.zone.is_some(), listen.address.is_some()];
+        let given = [
+            listen.interface.is_some(),
+            listen.zone.is_some(),
+            listen.address.is_some(),
+        ];
         if given.iter().filter(|given| **given).count() != 1 {
             let mistake = self
-                .value(Kind::Value, path, "exactly one of `interface`, `zone` and `address` says where to listen")
-                .label(if given.contains(&true) { "more than one is given" } else { "none is given" })
-                .help(Some(format!("for instance {{ zone = \"public\", port = {} }}", listen.port)));
+                .value(
+                    Kind::Value,
+                    path,
+                    "exactly one of `interface`, `zone` and `address` says where to listen",
+                )
+                .label(if given.contains(&true) {
+                    "more than one is given"
+                } else {
+                    "none is given"
+                })
+                .help(Some(format!(
+                    "for instance {{ zone = \"public\", port = {} }}",
+                    listen.port
+                )));
             self.errors.push(mistake);
             return;
         }
@@ -91,24 +124,43 @@ impl Check<'_> {
     }
 
     fn tls(&mut self, path: &str, name: &ServiceName, service: &Service) {
-        let reason = service.tls.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+        let reason = service
+            .tls
+            .reason
+            .as_deref()
+            .map(str::trim)
+            .filter(|reason| !reason.is_empty());
         match (service.tls.min_version, reason) {
             (TlsVersion::V1_2, None) => {
                 let mistake = self
-                    .value(Kind::Value, &at![path, "tls", "min-version"], format!("service {name} allows TLS 1.2 and does not say why"))
+                    .value(
+                        Kind::Value,
+                        &at![path, "tls", "min-version"],
+                        format!("service {name} allows TLS 1.2 and does not say why"),
+                    )
                     .label("TLS 1.2 needs a reason")
-                    .help(Some("add reason = \"…\" beside it, or keep the default \"1.3\"".to_owned()));
+                    .help(Some(
+                        "add reason = \"…\" beside it, or keep the default \"1.3\"".to_owned(),
+                    ));
                 self.errors.push(mistake);
             }
             (TlsVersion::V1_2, Some(_)) => {
                 let warning = self
-                    .value(Kind::Value, &at![path, "tls", "min-version"], format!("service {name} allows TLS 1.2"))
+                    .value(
+                        Kind::Value,
+                        &at![path, "tls", "min-version"],
+                        format!("service {name} allows TLS 1.2"),
+                    )
                     .label("old clients only need this");
                 self.warnings.push(warning);
             }
             (TlsVersion::V1_3, Some(_)) => {
                 let mistake = self
-                    .value(Kind::Value, &at![path, "tls", "reason"], "a reason for TLS 1.2, which is not allowed here")
+                    .value(
+                        Kind::Value,
+                        &at![path, "tls", "reason"],
+                        "a reason for TLS 1.2, which is not allowed here",
+                    )
                     .label("goes with min-version = \"1.2\"")
                     .help(Some("remove it".to_owned()));
                 self.errors.push(mistake);
@@ -120,20 +172,36 @@ impl Check<'_> {
     fn upstreams(&mut self, path: &str, name: &ServiceName, service: &Service, listening: &BTreeSet<SocketAddr>) {
         if service.upstreams.is_empty() && self.sound(path) {
             let mistake = self
-                .key(Kind::Value, &at![path, "upstreams"], format!("service {name} has no upstream"))
+                .key(
+                    Kind::Value,
+                    &at![path, "upstreams"],
+                    format!("service {name} has no upstream"),
+                )
                 .label("nothing here")
-                .help(Some(format!("for instance [services.{name}.upstreams.main] with servers = [\"10.0.0.5:8080\"]")));
+                .help(Some(format!(
+                    "for instance [services.{name}.upstreams.main] with servers = [\"10.0.0.5:8080\"]"
+                )));
             self.errors.push(mistake);
         }
         for (pool, upstream) in &service.upstreams {
             let path = at![path, "upstreams", pool];
-            self.filled(&at![path, "servers"], &upstream.servers, format!("upstream {pool} has no server"),
-                "for instance [\"10.0.0.5:8080\"]");
+            self.filled(
+                &at![path, "servers"],
+                &upstream.servers,
+                format!("upstream {pool} has no server"),
+                "for instance [\"10.0.0.5:8080\"]",
+            );
             self.duplicates(&at![path, "servers"], "server", &upstream.servers);
             self.servers(&at![path, "servers"], upstream, listening);
-            if !service.routes.iter().any(|route| route.upstream == *pool) && self.sound(&at!["services", name, "routes"]) {
+            if !service.routes.iter().any(|route| route.upstream == *pool)
+                && self.sound(&at!["services", name, "routes"])
+            {
                 let warning = self
-                    .key(Kind::Unreachable, &path, format!("upstream {pool} of service {name} is not used"))
+                    .key(
+                        Kind::Unreachable,
+                        &path,
+                        format!("upstream {pool} of service {name} is not used"),
+                    )
                     .label("no route leads here");
                 self.warnings.push(warning);
             }
@@ -146,23 +214,40 @@ impl Check<'_> {
             let path = at![path, index];
             if listening.contains(&server.socket()) {
                 let mistake = self
-                    .value(Kind::Conflict, &path, format!("{server} is published by this appliance itself"))
+                    .value(
+                        Kind::Conflict,
+                        &path,
+                        format!("{server} is published by this appliance itself"),
+                    )
                     .label("requests would go round in a circle")
-                    .help(Some("give the address of the application behind the appliance".to_owned()));
+                    .help(Some(
+                        "give the address of the application behind the appliance".to_owned(),
+                    ));
                 self.errors.push(mistake);
             }
             let reachable = appliance.interfaces.values().any(|interface| {
-                interface.addresses.iter().any(|own| own.network().contains(server.address))
-                    || interface.gateway.is_some_and(|gateway| gateway.is_ipv4() == server.address.is_ipv4())
+                interface
+                    .addresses
+                    .iter()
+                    .any(|own| own.network().contains(server.address))
+                    || interface
+                        .gateway
+                        .is_some_and(|gateway| gateway.is_ipv4() == server.address.is_ipv4())
             });
             if !reachable && self.sound("interfaces") {
                 let mistake = self
                     .value(Kind::Unreachable, &path, format!("{server} cannot be reached"))
                     .label("in no interface's network, and no gateway leads there")
-                    .help(Some("give an interface an address in its network, or a gateway".to_owned()));
+                    .help(Some(
+                        "give an interface an address in its network, or a gateway".to_owned(),
+                    ));
                 self.errors.push(mistake);
             }
-            let blocked = appliance.blocklist.addresses.iter().position(|network| network.contains(server.address));
+            let blocked = appliance
+                .blocklist
+                .addresses
+                .iter()
+                .position(|network| network.contains(server.address));
             if let Some(blocked) = blocked {
                 let related = self.reader.place(&at!["blocklist", "addresses", blocked]).value;
                 let mistake = self
@@ -176,27 +261,47 @@ impl Check<'_> {
     }
 
     fn routes(&mut self, path: &str, name: &ServiceName, service: &Service) {
-        self.filled(&at![path, "routes"], &service.routes, format!("service {name} has no route"),
-            "a route with path = \"/\" takes every request");
+        self.filled(
+            &at![path, "routes"],
+            &service.routes,
+            format!("service {name} has no route"),
+            "a route with path = \"/\" takes every request",
+        );
         for (index, route) in service.routes.iter().enumerate() {
             let path = at![path, "routes", index];
-            self.resolves(&at![path, "upstream"], &format!("upstream of service {name}"), &at!["services", name, "upstreams"], route.upstream.as_str());
+            self.resolves(
+                &at![path, "upstream"],
+                &format!("upstream of service {name}"),
+                &at!["services", name, "upstreams"],
+                route.upstream.as_str(),
+            );
             self.duplicates(&at![path, "methods"], "method", &route.methods);
             for (before, earlier) in service.routes.iter().enumerate().take(index) {
                 let first = |key: &str| self.reader.place(&at!["services", name, "routes", before, key]).value;
                 if earlier.name == route.name {
                     let mistake = self
-                        .value(Kind::Conflict, &at![path, "name"], format!("two routes of service {name} are called {}", route.name))
+                        .value(
+                            Kind::Conflict,
+                            &at![path, "name"],
+                            format!("two routes of service {name} are called {}", route.name),
+                        )
                         .label("the second one")
-                        .help(Some("give each a name of its own: figures and the log go by it".to_owned()))
+                        .help(Some(
+                            "give each a name of its own: figures and the log go by it".to_owned(),
+                        ))
                         .related(first("name"), "the first one");
                     self.errors.push(mistake);
                 }
                 let methods = earlier.methods.is_empty()
                     || !route.methods.is_empty() && route.methods.iter().all(|one| earlier.methods.contains(one));
-                if methods && earlier.path.pattern().covers(&route.path.pattern()) {
+                let sound = self.sound(&at!["services", name, "routes"]);
+                if sound && methods && earlier.path.pattern().covers(&route.path.pattern()) {
                     let mistake = self
-                        .value(Kind::Unreachable, &at![path, "name"], format!("route {} can never match", route.name))
+                        .value(
+                            Kind::Unreachable,
+                            &at![path, "name"],
+                            format!("route {} can never match", route.name),
+                        )
                         .label(format!("every such request is taken by {} before", earlier.name))
                         .help(Some(format!("put it before {}", earlier.name)))
                         .related(first("name"), format!("{} takes {}", earlier.name, earlier.path));
@@ -210,26 +315,42 @@ impl Check<'_> {
     }
 
     fn access(&mut self, path: &str, route: &Route) {
+        let route_path = at![path, "path"];
         for (index, rule) in route.access.iter().enumerate() {
             let path = at![path, "access", index];
-            if !rule.path.overlaps(&route.path.pattern()) {
+            if !rule.path.overlaps(&route.path.pattern()) && self.sound(&route_path) {
                 let mistake = self
-                    .value(Kind::Unreachable, &at![path, "path"], format!("no request of route {} has such a path", route.name))
+                    .value(
+                        Kind::Unreachable,
+                        &at![path, "path"],
+                        format!("no request of route {} has such a path", route.name),
+                    )
                     .label(format!("not within {}", route.path))
-                    .help(Some(format!("paths of rules are whole paths: they start with {}", route.path)));
+                    .help(Some(format!(
+                        "paths of rules are whole paths: they start with {}",
+                        route.path
+                    )));
                 self.errors.push(mistake);
             }
             for (at, method) in rule.methods.iter().enumerate() {
                 if !route.methods.is_empty() && !route.methods.contains(method) {
                     let mistake = self
-                        .value(Kind::Unreachable, &at![path, "methods", at], format!("route {} takes no {method} requests", route.name))
+                        .value(
+                            Kind::Unreachable,
+                            &at![path, "methods", at],
+                            format!("route {} takes no {method} requests", route.name),
+                        )
                         .label("not among the route's methods");
                     self.errors.push(mistake);
                 }
             }
             self.duplicates(&at![path, "methods"], "method", &rule.methods);
-            self.filled(&at![path, "roles"], &rule.roles, "a rule that lets nobody in".to_owned(),
-                "what no rule allows is refused anyway: name roles, or remove the rule");
+            self.filled(
+                &at![path, "roles"],
+                &rule.roles,
+                "a rule that lets nobody in".to_owned(),
+                "what no rule allows is refused anyway: name roles, or remove the rule",
+            );
             for (at, role) in rule.roles.iter().enumerate() {
                 self.role(&at![path, "roles", at], role);
             }
@@ -249,9 +370,15 @@ impl Check<'_> {
 
     fn headers(&mut self, path: &str, service: &Service) {
         let path = at![path, "headers"];
-        let own = service.headers.set.keys().map(|name| (at![path, "set", name], name, true));
+        let own = service
+            .headers
+            .set
+            .keys()
+            .map(|name| (at![path, "set", name], name, true));
         let removed = service.headers.remove.iter().enumerate();
-        let fields: Vec<_> = own.chain(removed.map(|(index, name)| (at![path, "remove", index], name, false))).collect();
+        let fields: Vec<_> = own
+            .chain(removed.map(|(index, name)| (at![path, "remove", index], name, false)))
+            .collect();
         for (path, name, is_key) in fields {
             let framing = FRAMING.contains(&name.as_str());
             let both = !is_key && service.headers.set.contains_key(name);
@@ -259,19 +386,35 @@ impl Check<'_> {
                 continue;
             }
             let (message, label) = if framing {
-                (format!("the field {name} belongs to the connection"), "the proxy alone decides about it")
+                (
+                    format!("the field {name} belongs to the connection"),
+                    "the proxy alone decides about it",
+                )
             } else {
                 (format!("the field {name} is both set and removed"), "also set")
             };
-            let mistake = if is_key { self.key(Kind::Value, &path, message) } else { self.value(Kind::Value, &path, message) };
-            self.errors.push(mistake.label(label).help(Some("remove it here".to_owned())));
+            let mistake = if is_key {
+                self.key(Kind::Value, &path, message)
+            } else {
+                self.value(Kind::Value, &path, message)
+            };
+            self.errors
+                .push(mistake.label(label).help(Some("remove it here".to_owned())));
         }
-        if FRAMING.contains(&service.key_header.as_str()) || matches!(service.key_header.as_str(), "authorization" | "cookie") {
+        if FRAMING.contains(&service.key_header.as_str())
+            || matches!(service.key_header.as_str(), "authorization" | "cookie")
+        {
             let path = path.replace("headers", "key-header");
             let mistake = self
-                .value(Kind::Value, &path, format!("{} cannot carry API keys", service.key_header))
+                .value(
+                    Kind::Value,
+                    &path,
+                    format!("{} cannot carry API keys", service.key_header),
+                )
                 .label("this field has a meaning of its own")
-                .help(Some("choose a name such as \"x-api-key\"; `Authorization: Bearer` works besides".to_owned()));
+                .help(Some(
+                    "choose a name such as \"x-api-key\"; `Authorization: Bearer` works besides".to_owned(),
+                ));
             self.errors.push(mistake);
         }
     }
@@ -293,7 +436,11 @@ impl Check<'_> {
                     if let Some(before) = own.insert(address, index).filter(|before| *before != index) {
                         let related = self.reader.place(&at!["services", name, "listen", before]).value;
                         let mistake = self
-                            .value(Kind::Conflict, &path, format!("service {name} publishes {address} twice"))
+                            .value(
+                                Kind::Conflict,
+                                &path,
+                                format!("service {name} publishes {address} twice"),
+                            )
                             .label("the second time")
                             .help(Some("remove one of them".to_owned()))
                             .related(related, "the first time");
@@ -315,7 +462,11 @@ impl Check<'_> {
                     if let Some((host, other, before)) = clash {
                         let related = self.reader.place(&at!["services", other, "listen", before]).value;
                         let mistake = self
-                            .value(Kind::Conflict, &path, format!("{address} is published twice for host {host}"))
+                            .value(
+                                Kind::Conflict,
+                                &path,
+                                format!("{address} is published twice for host {host}"),
+                            )
                             .label(format!("service {other} has it already"))
                             .help(Some("give one of them another port, address or host".to_owned()))
                             .related(related, format!("published by {other}"));
