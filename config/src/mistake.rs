@@ -203,7 +203,10 @@ impl std::error::Error for Mistakes {}
 
 /// The part of `span` that stands on its first line, without blanks at its end.
 fn first_line<'t>(text: &'t str, span: &Range<usize>) -> &'t str {
-    text.get(span.clone()).and_then(|text| text.split('\n').next()).unwrap_or_default().trim_end()
+    text.get(span.clone())
+        .and_then(|text| text.split('\n').next())
+        .unwrap_or_default()
+        .trim_end()
 }
 
 /// Line and column, both from 1, of a byte offset; an offset within a character counts as its start.
