@@ -1,0 +1,338 @@
+//! Rules for passwords, and their hashes: argon2id (RFC 9106) in PHC string form.
+
+use crate::{NoRandomness, random};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use redan_types::SecretString;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The longest password, in bytes: what a person can use, and no work for the hash beyond it.
+pub const MAX_BYTES: usize = 1024;
+
+/// Memory of one hash in KiB, passes over it, lanes: the OWASP cheat sheet's first choice for argon2id with little memory.
+const MEMORY: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT: usize = 16;
+
+/// What a new password must be.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PasswordRules {
+    /// Least number of characters.
+    pub min_length: u16,
+    /// How many earlier passwords may not come back.
+    pub history: u16,
+}
+
+impl Default for PasswordRules {
+    /// 12 characters, the last 5 passwords.
+    fn default() -> Self {
+        Self {
+            min_length: 12,
+            history: 5,
+        }
+    }
+}
+
+/// Why a new password is refused, in words for the person who chose it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordRefusal {
+    /// On the list of common passwords.
+    #[error("this password is one of the first that an attacker tries")]
+    Common,
+    /// It holds control characters.
+    #[error("a password has no control characters")]
+    Control,
+    /// Beyond [`MAX_BYTES`].
+    #[error("a password has at most {MAX_BYTES} bytes")]
+    TooLong,
+    /// Fewer characters than the rules ask for.
+    #[error("a password has at least {0} characters")]
+    TooShort(u16),
+    /// Used before.
+    #[error("this password was used before")]
+    Used,
+    /// It is the user's name, or little more.
+    #[error("a password must not be the user's name")]
+    UserName,
+}
+
+impl PasswordRules {
+    /// Checks a new password. `is_common` is asked with the password in lower case (the list belongs to the caller); `earlier` are
+    /// the user's hashes, the newest first, of which as many count as the rules remember. Each of them costs one hash.
+    ///
+    /// # Errors
+    /// The first rule that the password breaks.
+    pub fn check(
+        &self,
+        password: &SecretString,
+        user: &str,
+        is_common: impl FnOnce(&str) -> bool,
+        earlier: &[PasswordHash],
+        hasher: &Hasher,
+    ) -> Result<(), PasswordRefusal> {
+        let text = password.expose();
+        if text.len() > MAX_BYTES {
+            return Err(PasswordRefusal::TooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(PasswordRefusal::Control);
+        }
+        if text.chars().count() < usize::from(self.min_length) {
+            return Err(PasswordRefusal::TooShort(self.min_length));
+        }
+        let folded = zeroize::Zeroizing::new(text.to_lowercase());
+        // A name repeated, or with digits and signs around it, is the name: take it out and see whether letters remain.
+        let name = user.to_lowercase();
+        if !name.is_empty() && folded.contains(&name) && !folded.replace(&name, "").chars().any(char::is_alphabetic) {
+            return Err(PasswordRefusal::UserName);
+        }
+        if is_common(&folded) {
+            return Err(PasswordRefusal::Common);
+        }
+        let used = earlier
+            .iter()
+            .take(usize::from(self.history))
+            .any(|hash| hasher.verify(password, Some(hash)));
+        if used { Err(PasswordRefusal::Used) } else { Ok(()) }
+    }
+}
+
+/// A password's hash in PHC string form. Not printed: it can be attacked offline.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// The PHC string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// Why no hash was made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HashError {
+    /// No salt.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// No memory for the hash, or the password is longer than [`MAX_BYTES`].
+    #[error("the password cannot be hashed: no memory, or it is too long")]
+    Hash,
+}
+
+/// Makes and verifies hashes.
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    /// Verified against where there is no user, so that an answer takes as long as for one that exists.
+    dummy: PasswordHash,
+}
+
+impl Hasher {
+    /// A hasher. Costs one hash, for the one that unknown users are verified against.
+    ///
+    /// # Errors
+    /// [`HashError`] where a hash cannot be made here at all.
+    pub fn new() -> Result<Self, HashError> {
+        let params = Params::new(MEMORY, PASSES, LANES, None).map_err(|_| HashError::Hash)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        // Nobody knows a password with this hash: 32 random bytes that are forgotten here.
+        let dummy = hash_with(&argon2, random::<32>()?.as_slice())?;
+        Ok(Self { argon2, dummy })
+    }
+
+    /// Hashes a password with a fresh salt.
+    ///
+    /// # Errors
+    /// [`HashError`] without randomness or memory, or for a password beyond [`MAX_BYTES`].
+    pub fn hash(&self, password: &SecretString) -> Result<PasswordHash, HashError> {
+        if password.expose().len() > MAX_BYTES {
+            return Err(HashError::Hash);
+        }
+        hash_with(&self.argon2, password.expose().as_bytes())
+    }
+
+    /// Whether the password is the one of the hash. Without a hash (no such user) the answer is no, after the same work: what the
+    /// caller does next must not depend on which of the two it was.
+    #[must_use]
+    pub fn verify(&self, password: &SecretString, hash: Option<&PasswordHash>) -> bool {
+        let text = password.expose();
+        // Too long a password is nobody's; the work is done with a part of it.
+        let part = text.as_bytes().get(..MAX_BYTES);
+        let known = hash.is_some() && part.is_none_or(|part| part.len() == text.len());
+        let phc = hash.map_or(self.dummy.as_str(), PasswordHash::as_str);
+        let matches = self
+            .argon2
+            .verify_password(part.unwrap_or(text.as_bytes()), phc)
+            .is_ok();
+        known && matches
+    }
+
+    /// Does the work of a verification, for a login that is refused before its password is looked at.
+    pub fn dummy_verify(&self, password: &SecretString) {
+        // The result is known to be no; it is the time that matters.
+        let _ = self.verify(password, None);
+    }
+
+    /// Whether the hash was made with less work than today's: to be made again at the next good login.
+    #[must_use]
+    pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        !hash
+            .as_str()
+            .starts_with(&format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}$"))
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hasher(argon2id, {MEMORY} KiB, {PASSES} passes, {LANES} lane)")
+    }
+}
+
+fn hash_with(argon2: &Argon2<'_>, password: &[u8]) -> Result<PasswordHash, HashError> {
+    let salt = random::<SALT>()?;
+    let hash = argon2
+        .hash_password_with_salt(password, salt.as_slice())
+        .map_err(|_| HashError::Hash)?;
+    Ok(PasswordHash(hash.to_string()))
+}
+
+/// A one-time password: four groups of five characters, 100 bits, none of which is mistaken for another when read out.
+///
+/// # Errors
+/// [`NoRandomness`] where the kernel gives none.
+pub fn one_time() -> Result<SecretString, NoRandomness> {
+    /// Crockford's base 32 in lower case: without i, l, o and u. 32 symbols divide 256, so that the remainder is unbiased.
+    const SYMBOLS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut text = String::with_capacity(23);
+    for (at, byte) in random::<20>()?.iter().enumerate() {
+        if at > 0 && at % 5 == 0 {
+            text.push('-');
+        }
+        let symbol = SYMBOLS.get(usize::from(byte % 32)).copied().unwrap_or(b'0');
+        text.push(char::from(symbol));
+    }
+    Ok(SecretString::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hasher, MAX_BYTES, PasswordHash, PasswordRefusal, PasswordRules, one_time};
+    use redan_types::SecretString;
+    use std::time::Instant;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::new(text.to_owned())
+    }
+
+    fn check(password: &str) -> Result<(), PasswordRefusal> {
+        let common = |text: &str| text == "correct horse";
+        PasswordRules::default().check(&secret(password), "Ann.Miller", common, &[], &Hasher::new().unwrap())
+    }
+
+    #[test]
+    fn a_password_verifies_against_its_hash_only() {
+        let hasher = Hasher::new().unwrap();
+        let hash = hasher.hash(&secret("a good password")).unwrap();
+        assert!(
+            hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            hash.as_str()
+        );
+        assert!(hasher.verify(&secret("a good password"), Some(&hash)));
+        assert!(!hasher.verify(&secret("a good passwore"), Some(&hash)));
+        assert!(!hasher.verify(&secret("a good password"), None));
+        assert!(!hasher.is_outdated(&hash));
+        assert!(hasher.is_outdated(&PasswordHash("$argon2id$v=19$m=8,t=1,p=1$x$y".into())));
+        assert_ne!(hash.as_str(), hasher.hash(&secret("a good password")).unwrap().as_str());
+    }
+
+    #[test]
+    fn a_damaged_hash_verifies_nothing() {
+        let hasher = Hasher::new().unwrap();
+        for damaged in ["", "$argon2id$", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ", "plain"] {
+            assert!(!hasher.verify(&secret(damaged), Some(&PasswordHash(damaged.into()))));
+        }
+    }
+
+    #[test]
+    fn a_password_that_only_begins_like_a_long_one_is_another() {
+        let hasher = Hasher::new().unwrap();
+        let hash = hasher.hash(&secret(&"x".repeat(MAX_BYTES))).unwrap();
+        assert!(hasher.verify(&secret(&"x".repeat(MAX_BYTES)), Some(&hash)));
+        assert!(!hasher.verify(&secret(&"x".repeat(MAX_BYTES + 1)), Some(&hash)));
+        assert!(hasher.hash(&secret(&"x".repeat(MAX_BYTES + 1))).is_err());
+    }
+
+    #[test]
+    fn an_unknown_user_takes_the_same_work() {
+        let hasher = Hasher::new().unwrap();
+        let hash = hasher.hash(&secret("a good password")).unwrap();
+        let took = |known: Option<&PasswordHash>| {
+            let mut times: Vec<_> = (0..5)
+                .map(|_| {
+                    let start = Instant::now();
+                    assert!(!hasher.verify(&secret("a wrong password"), known));
+                    start.elapsed()
+                })
+                .collect();
+            times.sort_unstable();
+            times[0]
+        };
+        let (known, unknown) = (took(Some(&hash)), took(None));
+        // The fastest of five, within a factor that a busy machine keeps and a skipped hash (a thousandth of the time) does not.
+        assert!(
+            unknown * 4 > known && known * 4 > unknown,
+            "known {known:?}, unknown {unknown:?}"
+        );
+    }
+
+    #[test]
+    fn each_rule_refuses_what_it_is_for() {
+        assert_eq!(check("elevenchars"), Err(PasswordRefusal::TooShort(12)));
+        assert_eq!(check("éééééééééééé"), Ok(()), "characters are counted, not bytes");
+        assert_eq!(check("correct HORSE"), Err(PasswordRefusal::Common));
+        assert_eq!(check("ann.miller12"), Err(PasswordRefusal::UserName));
+        assert_eq!(check("ANN.MILLERann.miller!"), Err(PasswordRefusal::UserName));
+        assert_eq!(check("ann.miller likes bees"), Ok(()));
+        assert_eq!(check("twelve chars\n"), Err(PasswordRefusal::Control));
+        assert_eq!(check(&"x".repeat(MAX_BYTES + 1)), Err(PasswordRefusal::TooLong));
+        assert_eq!(check("a good password"), Ok(()));
+    }
+
+    #[test]
+    fn an_earlier_password_does_not_come_back_while_it_is_remembered() {
+        let hasher = Hasher::new().unwrap();
+        let earlier = ["third password", "second password", "first password"];
+        let earlier = earlier.map(|text| hasher.hash(&secret(text)).unwrap());
+        let rules = PasswordRules {
+            min_length: 12,
+            history: 2,
+        };
+        let check = |text| rules.check(&secret(text), "ann", |_| false, &earlier, &hasher);
+        assert_eq!(check("second password"), Err(PasswordRefusal::Used));
+        assert_eq!(check("first password"), Ok(()));
+    }
+
+    #[test]
+    fn a_one_time_password_is_readable_and_never_the_same() {
+        let (one, other) = (one_time().unwrap(), one_time().unwrap());
+        assert_ne!(one.expose(), other.expose());
+        assert_eq!(one.expose().len(), 23);
+        assert!(
+            one.expose()
+                .split('-')
+                .all(|group| group.len() == 5 && !group.contains(['i', 'l', 'o', 'u']))
+        );
+        assert_eq!(check(one.expose()), Ok(()));
+    }
+}
