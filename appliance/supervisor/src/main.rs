@@ -1,4 +1,25 @@
-//! Starts, confines, watches and restarts each service; the wiring between them.
+//! The supervisor's process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use redan_supervisor::{Options, Supervisor};
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = Options::from_arguments(std::env::args_os())
+        .map_err(Box::<dyn Error>::from)
+        .and_then(|options| Ok(Supervisor::new(&options)?.run()?));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("redan-supervisor: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                text.push_str(&format!(": {inner}"));
+                cause = inner.source();
+            }
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The proxy: clients of the listeners that it was given, and TCP connections to upstreams.
 
-use libc::{AF_INET, AF_INET6, SOCK_STREAM, SYS_accept4, SYS_connect, SYS_socket};
+use libc::{AF_INET, AF_INET6, SOCK_STREAM, SYS_accept, SYS_accept4, SYS_connect, SYS_socket};
 
 use super::{Allowed, Lists, When, any, base, events, when};
 
@@ -9,6 +9,7 @@ const TYPE: u64 = 0xf;
 const STREAM: u64 = SOCK_STREAM.cast_unsigned() as u64;
 
 const OWN: &[Allowed] = &[
+    any(SYS_accept, "clients"),
     any(SYS_accept4, "clients"),
     when(
         SYS_socket,

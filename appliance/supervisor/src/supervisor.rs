@@ -1,0 +1,636 @@
+//! The loop: signals, control channels, logs and the manager's questions, one thread.
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use redan_ipc::messages::control::{End, FromService, LIMIT, Purpose, ToService};
+use redan_ipc::messages::status::ServiceEventKind;
+use redan_ipc::{Channel, IpcError, MAX_PACKET};
+use redan_sandbox::{NamespaceIds, confined_folder};
+use redan_types::{Mode, Process, Timestamp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus, geteuid, getpid, set_parent_process_death_signal, wait};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::Options;
+use crate::cgroup::Groups;
+use crate::journal::Journal;
+use crate::life::{Action, Cause};
+use crate::listeners::Listeners;
+use crate::log::say;
+use crate::manifest::{Milestone, SERVICES, STOP, WIRES};
+use crate::outbox::{Outbox, OutboxError};
+use crate::service::{BinaryError, Ground, Parcel, Service, describe, wire};
+use crate::state::{Run, StateError, document, inherited, store};
+
+/// The source of the supervisor's own lines in the log.
+const SELF: &str = "supervisor";
+
+/// Why the appliance cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SupervisorError {
+    /// The mode needs root.
+    #[error("this mode needs to be run as root (for an ordinary user: in a user namespace of its own)")]
+    NotRoot,
+    /// `/proc` is missing or belongs to another PID namespace.
+    #[error("/proc is not mounted, or shows another PID namespace")]
+    Proc(#[source] std::io::Error),
+    /// A service's binary is missing.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// A file of the appliance's.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The folder of the store cannot be passed on without what lies above it.
+    #[error("cannot make a mount of the store's folder; the mode needs a mount namespace of its own")]
+    Folder(#[source] Errno),
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] nix::Error),
+    /// Waiting for events failed.
+    #[error("cannot wait for events")]
+    Poll(#[source] Errno),
+}
+
+/// The supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(crate) ground: Ground,
+    pub(crate) services: Vec<Service>,
+    pub(crate) listeners: Listeners,
+    pub(crate) journal: Journal,
+    pub(crate) started: Timestamp,
+    /// The answering end of the manager's wire.
+    pub(crate) manager: Option<Outbox>,
+    signals: SignalFd,
+    store: Rc<OwnedFd>,
+    operators: Rc<OwnedFd>,
+    document: Option<Rc<OwnedFd>>,
+    password: Option<Rc<OwnedFd>>,
+    ready: Option<File>,
+    /// The next group of [`STOP`] to be stopped, once the end has begun.
+    stopping: Option<usize>,
+    _run: Run,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Signals,
+    Control(usize),
+    Log(usize),
+    Manager,
+}
+
+/// The wires of a service that starts.
+struct Wires {
+    /// Its own ends.
+    own: Vec<Parcel>,
+    /// The other ends, with the index of the service that each is for.
+    peers: Vec<(usize, Parcel)>,
+}
+
+impl Supervisor {
+    /// Prepares everything that is needed before the first service starts.
+    ///
+    /// # Errors
+    /// Says what is missing; nothing has been started then.
+    pub fn new(options: &Options) -> Result<Self, SupervisorError> {
+        let is_root = geteuid().is_root();
+        if !is_root && options.mode != Mode::EvaluationBare {
+            return Err(SupervisorError::NotRoot);
+        }
+        let own = std::fs::read_link("/proc/self").map_err(SupervisorError::Proc)?;
+        if own.to_str() != Some(getpid().as_raw_nonzero().to_string().as_str()) {
+            let error = std::io::Error::other("another PID namespace");
+            return Err(SupervisorError::Proc(error));
+        }
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            mask.add(signal);
+        }
+        mask.thread_block().map_err(SupervisorError::Signals)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).map_err(SupervisorError::Signals)?;
+        let ready = options.ready.map(inherited).transpose()?;
+        let password = options
+            .password
+            .map(inherited)
+            .transpose()?
+            .map(|file| Rc::new(OwnedFd::from(file)));
+        if options.ready.is_some() {
+            // There is a launcher, and without it nobody would stop the appliance.
+            set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(SupervisorError::Poll)?;
+        }
+
+        let services = SERVICES
+            .iter()
+            .map(|entry| Service::new(entry, &options.binaries))
+            .collect::<Result<_, _>>()?;
+        let (run, operators) = Run::claim(&options.state)?;
+        let owner = SERVICES.iter().find(|entry| entry.process == Process::Vault);
+        let owner = owner
+            .and_then(|entry| entry.identity(is_root, options.mode))
+            .map(|identity| identity.uid);
+        let store = OwnedFd::from(store(&options.state, owner)?);
+        let store = if options.mode == Mode::EvaluationBare {
+            store
+        } else {
+            confined_folder(store.as_fd()).map_err(SupervisorError::Folder)?
+        };
+        let document = options.configuration.as_deref().map(document).transpose()?.map(Rc::new);
+        let ground = Ground {
+            mode: options.mode,
+            threads: options.threads,
+            is_root,
+            outside: NamespaceIds::own().map_err(SupervisorError::Proc)?,
+            null: File::open("/dev/null").map_err(SupervisorError::Proc)?,
+            groups: Groups::create(),
+        };
+        Ok(Self {
+            ground,
+            services,
+            listeners: Listeners::new(options.threads),
+            journal: Journal::default(),
+            started: wall(),
+            manager: None,
+            signals,
+            store: Rc::new(store),
+            operators: Rc::new(operators),
+            document,
+            password,
+            ready,
+            stopping: None,
+            _run: run,
+        })
+    }
+
+    /// Runs the appliance until it is told to stop, and ends every process.
+    ///
+    /// # Errors
+    /// Only if waiting for events is impossible; the services die with the supervisor then.
+    pub fn run(mut self) -> Result<(), SupervisorError> {
+        while !self.is_over() {
+            self.open_gates(Instant::now());
+            let (tokens, ready) = self.wait(Instant::now())?;
+            // What has arrived is heard before anybody is judged by the clock.
+            for (token, flags) in tokens.into_iter().zip(ready).filter(|(_, flags)| !flags.is_empty()) {
+                self.handle(token, flags);
+            }
+            self.reap();
+            self.act(Instant::now());
+            self.announce();
+            self.continue_stop();
+        }
+        say(SELF, "everything has stopped");
+        Ok(())
+    }
+
+    /// Gives a service all its listeners anew.
+    pub(crate) fn hand_over_listeners(&mut self) {
+        for index in 0..self.services.len() {
+            let Some(service) = self.services.get(index) else {
+                continue;
+            };
+            for parcel in self.listeners.messages(service.entry.process) {
+                self.send(index, parcel);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopping.is_some() && self.services.iter().all(|service| service.process.is_none())
+    }
+
+    /// Lets services start whose turn has come.
+    fn open_gates(&mut self, now: Instant) {
+        let reached: Vec<_> = self
+            .services
+            .iter()
+            .map(|s| (s.entry.process, s.life.milestone()))
+            .collect();
+        for service in &mut self.services {
+            let open = service.entry.after.is_none_or(|(process, milestone)| {
+                reached
+                    .iter()
+                    .any(|(other, at)| *other == process && at.is_some_and(|at| at >= milestone))
+            });
+            if open && self.stopping.is_none() {
+                service.life.may_start(now);
+            }
+        }
+    }
+
+    fn act(&mut self, now: Instant) {
+        for index in 0..self.services.len() {
+            while let Some(action) = self.services.get_mut(index).and_then(|service| service.life.due(now)) {
+                match action {
+                    Action::Start if self.stopping.is_some() => {
+                        if let Some(service) = self.services.get_mut(index) {
+                            service.life.stop(now);
+                        }
+                    }
+                    Action::Start => self.start(index, now),
+                    Action::Ping(number) => self.send(index, (ToService::Ping { number }, Vec::new())),
+                    Action::Kill(cause) => {
+                        if let Some(service) = self.services.get(index) {
+                            say(SELF, &format!("killing the {}: {cause}", service.entry.process));
+                            service.kill();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize, now: Instant) {
+        let Wires { own, peers } = match self.wire_up(index) {
+            Ok(wires) => wires,
+            Err(error) => return self.start_failed(index, &error.to_string(), now),
+        };
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let process = service.entry.process;
+        let mut parcels = own;
+        let mut file = |purpose, file: &Option<Rc<OwnedFd>>| {
+            if let Some(file) = file {
+                parcels.push((ToService::File { purpose }, vec![Rc::clone(file)]));
+            }
+        };
+        match process {
+            Process::Vault => {
+                file(Purpose::Store, &Some(Rc::clone(&self.store)));
+                file(Purpose::FirstPassword, &self.password);
+            }
+            Process::Manager => {
+                file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
+                file(Purpose::InitialConfiguration, &self.document);
+            }
+            Process::Console | Process::Network | Process::Operator | Process::Proxy | Process::Supervisor => {}
+        }
+        parcels.extend(self.listeners.messages(process));
+        let outcome = service.start(&self.ground, parcels, now);
+        service.started = Some(wall());
+        match outcome {
+            Ok(()) => {}
+            // There is a process, but it cannot be talked to.
+            Err(error) if service.life.is_running() => {
+                say(SELF, &format!("the {process}: {error}"));
+                service.life.condemn(Cause::Channel, now);
+            }
+            Err(error) => return self.start_failed(index, &error.to_string(), now),
+        }
+        for (peer, parcel) in peers {
+            self.send(peer, parcel);
+        }
+    }
+
+    fn start_failed(&mut self, index: usize, why: &str, now: Instant) {
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let detail = format!("could not be started: {why}");
+        service.life.died(now);
+        service.last_exit = Some(detail.clone());
+        let process = service.entry.process;
+        self.tell_death(process, &detail);
+    }
+
+    /// New pairs to every peer that runs.
+    fn wire_up(&mut self, index: usize) -> Result<Wires, IpcError> {
+        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        let Some(service) = self.services.get(index) else {
+            return Ok(Wires { own, peers });
+        };
+        let (process, generation) = (service.entry.process, service.life.starts().saturating_add(1));
+        for pair in &WIRES {
+            let (end, peer_end, peer) = match (pair.client == process, pair.server == process) {
+                (true, _) => (End::Client, End::Server, pair.server),
+                (_, true) => (End::Server, End::Client, pair.client),
+                _ => continue,
+            };
+            if peer == Process::Supervisor {
+                let (ours, theirs) = Channel::pair()?;
+                self.manager = Some(Outbox::new(ours)?);
+                own.push(wire(pair.tag, end, 0, 1, theirs));
+                continue;
+            }
+            let Some((at, running)) = self
+                .services
+                .iter()
+                .enumerate()
+                .find(|(_, other)| other.entry.process == peer && other.process.is_some())
+            else {
+                continue;
+            };
+            let peer_generation = running.life.starts();
+            for number in 0..pair.number(self.ground.threads) {
+                let (a, b) = Channel::pair()?;
+                own.push(wire(pair.tag, end, number, peer_generation, a));
+                peers.push((at, wire(pair.tag, peer_end, number, generation, b)));
+            }
+        }
+        Ok(Wires { own, peers })
+    }
+
+    fn send(&mut self, index: usize, parcel: Parcel) {
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        if let Err(error) = service.send(parcel) {
+            Self::broken(service, &error.to_string());
+        }
+    }
+
+    /// A service whose channel is of no use is killed, unless it has just ended by itself.
+    fn broken(service: &mut Service, why: &str) {
+        if service.life.is_running() {
+            say(SELF, &format!("the {}: {why}", service.entry.process));
+            service.life.condemn(Cause::Channel, Instant::now());
+        }
+    }
+
+    fn wait(&self, now: Instant) -> Result<(Vec<Token>, Vec<PollFlags>), SupervisorError> {
+        let mut tokens = vec![Token::Signals];
+        let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        for (index, service) in self.services.iter().enumerate() {
+            let Some(process) = &service.process else { continue };
+            if service.life.is_listened_to() {
+                tokens.push(Token::Control(index));
+                polled.push(PollFd::new(&process.control, interest(&process.control)));
+            }
+            if process.log.is_open() {
+                tokens.push(Token::Log(index));
+                polled.push(PollFd::new(&process.log, PollFlags::IN));
+            }
+        }
+        if let Some(manager) = &self.manager {
+            tokens.push(Token::Manager);
+            polled.push(PollFd::new(manager, interest(manager)));
+        }
+        let next = self.services.iter().filter_map(|service| service.life.wake()).min();
+        // One millisecond more, so that a wake-up is never just before its time.
+        let timeout = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok((tokens, polled.iter().map(PollFd::revents).collect())),
+            Err(errno) => Err(SupervisorError::Poll(errno)),
+        }
+    }
+
+    fn handle(&mut self, token: Token, flags: PollFlags) {
+        match token {
+            Token::Signals => self.take_signals(),
+            Token::Control(index) => {
+                if flags.contains(PollFlags::OUT) {
+                    self.flush(index);
+                }
+                if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                    self.listen_to(index);
+                }
+            }
+            Token::Log(index) => {
+                if let Some(process) = self
+                    .services
+                    .get_mut(index)
+                    .and_then(|service| service.process.as_mut())
+                {
+                    process.log.pump(Instant::now());
+                }
+            }
+            Token::Manager => {
+                let flushed = self.manager.as_mut().map_or(Ok(()), Outbox::flush);
+                let Err(error) = flushed.and_then(|()| self.attend_manager()) else {
+                    return;
+                };
+                // The manager makes itself a new wire only by a restart.
+                self.manager = None;
+                let Some(manager) = self.services.iter_mut().find(|s| s.entry.process == Process::Manager) else {
+                    return;
+                };
+                match error {
+                    OutboxError::Channel(IpcError::Closed) => manager.life.should_end(Cause::Channel, Instant::now()),
+                    error => Self::broken(manager, &format!("its wire: {error}")),
+                }
+            }
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            if info.ssi_signo == Signal::SIGCHLD as u32 {
+                continue;
+            }
+            if self.stopping.is_some() {
+                say(SELF, "told to stop again: killing what still runs");
+                self.services.iter().for_each(Service::kill);
+            } else {
+                say(SELF, "stopping");
+                self.stopping = Some(0);
+                self.stop_next();
+            }
+        }
+    }
+
+    fn flush(&mut self, index: usize) {
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        if let Some(process) = &mut service.process
+            && let Err(error) = process.control.flush()
+        {
+            Self::broken(service, &error.to_string());
+        }
+    }
+
+    /// Reads what a service says.
+    fn listen_to(&mut self, index: usize) {
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            let Some(service) = self.services.get_mut(index) else {
+                return;
+            };
+            let Some(process) = &service.process else { return };
+            let message = process.control.receive(&mut buffer, LIMIT).and_then(|received| {
+                received
+                    .map(|received| received.body::<FromService>(&buffer))
+                    .transpose()
+            });
+            match message {
+                Ok(Some(message)) => self.take(index, message),
+                Ok(None) => return,
+                Err(IpcError::Closed) => {
+                    // It ends, or will be killed if it does not.
+                    service.life.closed(Instant::now());
+                    return;
+                }
+                Err(error) => return Self::broken(service, &error.to_string()),
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize, message: FromService) {
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let (process, now) = (service.entry.process, Instant::now());
+        match message {
+            FromService::Confined { proof } => {
+                service.protections = proof;
+                service.life.reached(Milestone::Confined, now);
+            }
+            FromService::Ready if service.life.milestone() == Some(Milestone::Confined) => {
+                service.life.reached(Milestone::Ready, now);
+                let kind = if service.was_ready {
+                    ServiceEventKind::Restarted
+                } else {
+                    ServiceEventKind::Started
+                };
+                service.was_ready = true;
+                let pid = service
+                    .process
+                    .as_ref()
+                    .map_or(0, |running| running.child.pid().as_raw_nonzero().get());
+                self.journal.record(wall(), process, kind, &format!("process {pid}"));
+                if process == Process::Vault {
+                    // The password has been written by now, if there was one to be written.
+                    self.password = None;
+                }
+            }
+            FromService::Ready if service.life.milestone().is_none() => {
+                Self::broken(service, "it says that it is ready before it has entered its sandbox");
+            }
+            FromService::Ready => {}
+            FromService::Pong { number } => service.life.answered(number, now),
+            FromService::Failed { message } => {
+                say(SELF, &format!("the {process} failed: {message}"));
+                service.life.should_end(Cause::Failed, now);
+                if let Some(running) = &mut service.process {
+                    running.failure = Some(message);
+                }
+            }
+        }
+    }
+
+    /// Takes in every process that has ended; as PID 1, orphans too.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            self.buried(pid, status);
+        }
+    }
+
+    fn buried(&mut self, pid: Pid, status: WaitStatus) {
+        let is_it = |service: &Service| {
+            service
+                .process
+                .as_ref()
+                .is_some_and(|process| process.child.pid() == pid)
+        };
+        let Some(index) = self.services.iter().position(is_it) else {
+            return;
+        };
+        // What it said last may still be in the channel.
+        self.listen_to(index);
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let Some(mut running) = service.process.take() else {
+            return;
+        };
+        let now = Instant::now();
+        running.log.pump(now);
+        let cause = service.life.died(now);
+        let mut detail = match cause {
+            Some(cause) => format!("killed by the supervisor: {cause}"),
+            None => describe(status),
+        };
+        let words = running.failure.unwrap_or_else(|| running.log.last_words());
+        if !words.is_empty() {
+            detail.push_str("; it said: ");
+            detail.push_str(&words);
+        }
+        service.last_exit = Some(detail.clone());
+        let process = service.entry.process;
+        if process == Process::Manager {
+            self.manager = None;
+        }
+        if self.stopping.is_none() || cause.is_some() {
+            self.tell_death(process, &detail);
+        }
+    }
+
+    fn tell_death(&mut self, process: Process, detail: &str) {
+        say(SELF, &format!("the {process} died: {detail}"));
+        self.journal.record(wall(), process, ServiceEventKind::Died, detail);
+        if let Some(ready) = &mut self.ready {
+            // The launcher shows it; where it does not read, the log has it.
+            let detail: String = detail.chars().take(300).collect();
+            let _ = ready.write(format!("trouble {process}: {detail}\n").as_bytes());
+        }
+    }
+
+    /// Tells the launcher, once, that everything answers.
+    fn announce(&mut self) {
+        let all = self
+            .services
+            .iter()
+            .all(|service| service.life.milestone() == Some(Milestone::Ready));
+        if all
+            && self.listeners.is_committed()
+            && let Some(mut ready) = self.ready.take()
+        {
+            let _ = ready.write(b"ready\n");
+            say(SELF, "everything is ready");
+        }
+    }
+
+    /// Asks the next group to stop.
+    fn stop_next(&mut self) {
+        let Some(group) = self.stopping.and_then(|next| STOP.get(next)) else {
+            return;
+        };
+        self.stopping = self.stopping.map(|next| next + 1);
+        let now = Instant::now();
+        for index in 0..self.services.len() {
+            if let Some(service) = self.services.get_mut(index)
+                && group.contains(&service.entry.process)
+                && service.life.stop(now)
+            {
+                self.send(index, (ToService::Stop, Vec::new()));
+            }
+        }
+    }
+
+    /// Goes on to the next group when the ones before have ended.
+    fn continue_stop(&mut self) {
+        while let Some(next) = self.stopping {
+            let before = STOP.iter().take(next).copied().flatten();
+            let ended = |process: &Process| {
+                self.services
+                    .iter()
+                    .all(|service| service.entry.process != *process || service.process.is_none())
+            };
+            if next >= STOP.len() || !before.into_iter().all(ended) {
+                return;
+            }
+            self.stop_next();
+        }
+    }
+}
+
+fn interest(outbox: &Outbox) -> PollFlags {
+    if outbox.is_waiting() {
+        PollFlags::IN | PollFlags::OUT
+    } else {
+        PollFlags::IN
+    }
+}
+
+fn wall() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
