@@ -25,9 +25,12 @@ impl RequestHead {
     pub fn from_h2(parts: &Parts, ends_stream: bool, limits: &Limits) -> Result<Self, Refusal> {
         let limits = limits.bounded();
         let method = Method::parse(parts.method.as_str().as_bytes())?;
-        if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        // Without `:authority` there is no scheme either in a `Uri`. A `host` field alone would do by RFC 9113 section 8.3.1, but no
+        // browser sends that, and one way to name the host is enough.
+        let (Some("http" | "https"), Some(named)) = (parts.uri.scheme_str(), parts.uri.authority()) else {
             return Err(Refusal::PseudoHeader);
-        }
+        };
+        let authority = Authority::parse(named.as_str().as_bytes())?;
         // `Uri::path` would answer `/` for a missing one.
         let target = parts
             .uri
@@ -63,19 +66,14 @@ impl RequestHead {
         }
 
         let signals = Signals::read(&bytes, &mut entries)?;
-        let host = match signals.host.and_then(|index| entries.get(index)) {
-            Some(entry) => Some(Authority::parse(entry.value(&bytes))?),
-            None => None,
-        };
-        let named = match parts.uri.authority() {
-            Some(authority) => Some(Authority::parse(authority.as_str().as_bytes())?),
-            None => None,
-        };
-        let authority = match (named, host) {
-            (Some(named), Some(host)) if named != host => return Err(Refusal::AuthorityMismatch),
-            (Some(authority), _) | (None, Some(authority)) => authority,
-            (None, None) => return Err(Refusal::HostMissing),
-        };
+        let host = signals
+            .host
+            .and_then(|index| entries.get(index))
+            .map(|entry| Authority::parse(entry.value(&bytes)))
+            .transpose()?;
+        if host.is_some_and(|host| host != authority) {
+            return Err(Refusal::AuthorityMismatch);
+        }
         let framing = match (signals.length(), ends_stream) {
             (None, true) => Framing::None,
             (None, false) => Framing::Chunked,

@@ -72,7 +72,7 @@ fn connection_specific_fields_are_refused() {
 }
 
 #[test]
-fn authority_and_host_must_agree_and_one_must_be_there() {
+fn a_host_field_must_agree_with_the_authority() {
     assert_eq!(get(&[("host", b"evil")]).err(), Some(Refusal::AuthorityMismatch));
     assert_eq!(
         get(&[("host", b"LocalHost")]).unwrap().authority().to_string(),
