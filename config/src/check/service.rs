@@ -225,15 +225,16 @@ impl Check<'_> {
                     ));
                 self.errors.push(mistake);
             }
-            let reachable = appliance.interfaces.values().any(|interface| {
-                interface
-                    .addresses
-                    .iter()
-                    .any(|own| own.network().contains(server.address))
-                    || interface
-                        .gateway
-                        .is_some_and(|gateway| gateway.is_ipv4() == server.address.is_ipv4())
-            });
+            let reachable = server.address.is_loopback()
+                || appliance.interfaces.values().any(|interface| {
+                    interface
+                        .addresses
+                        .iter()
+                        .any(|own| own.network().contains(server.address))
+                        || interface
+                            .gateway
+                            .is_some_and(|gateway| gateway.is_ipv4() == server.address.is_ipv4())
+                });
             if !reachable && self.sound("interfaces") {
                 let mistake = self
                     .value(Kind::Unreachable, &path, format!("{server} cannot be reached"))

@@ -1,0 +1,221 @@
+//! `redan audit`.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+
+use redan_ipc::messages::audit::{AuditQuery, VerifyReport};
+use redan_ipc::messages::manager::{OperatorReply, OperatorRequest};
+use redan_types::Timestamp;
+
+use crate::Output;
+use crate::appliance::Appliance;
+use crate::cli::{AuditCommand, Moment, SearchArguments};
+use crate::error::CommandError;
+use crate::table::{clean, table};
+
+/// The verifier, which an auditor may build and read alone.
+const VERIFIER: &str = "redan-audit";
+
+pub(crate) fn run(
+    command: AuditCommand,
+    open: impl FnOnce() -> Result<Appliance, CommandError>,
+) -> Result<Output, CommandError> {
+    match command {
+        AuditCommand::Check => check(&open()?),
+        AuditCommand::Export { file } => export(&open()?, &file),
+        AuditCommand::Search(arguments) => search(&open()?, arguments),
+        AuditCommand::Verify {
+            export,
+            key,
+            kept,
+            save,
+        } => {
+            let mut arguments = vec!["verify".into(), export.into_os_string()];
+            for (option, value) in [
+                ("--key", key.map(Into::into)),
+                ("--kept", kept.map(std::path::PathBuf::into_os_string)),
+                ("--save", save.map(std::path::PathBuf::into_os_string)),
+            ] {
+                arguments.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+            }
+            verify(&arguments)
+        }
+    }
+}
+
+/// Runs the verifier beside this program; what it prints is the answer.
+fn verify(arguments: &[std::ffi::OsString]) -> Result<Output, CommandError> {
+    let path = std::env::current_exe()
+        .map(|own| own.with_file_name(VERIFIER))
+        .map_err(|source| CommandError::Verifier {
+            path: VERIFIER.into(),
+            source,
+        })?;
+    let status = Command::new(&path)
+        .args(arguments)
+        .status()
+        .map_err(|source| CommandError::Verifier {
+            path: path.clone(),
+            source,
+        })?;
+    match status.code() {
+        Some(0) => Ok(Output::default()),
+        Some(1) => Ok(Output {
+            bad: true,
+            ..Output::default()
+        }),
+        // It has said why.
+        Some(_) | None => Err(CommandError::Verifier {
+            path,
+            source: std::io::Error::other(status.to_string()),
+        }),
+    }
+}
+
+fn check(appliance: &Appliance) -> Result<Output, CommandError> {
+    let OperatorReply::AuditVerified(report) = appliance.ask(&OperatorRequest::AuditVerify)? else {
+        return Err(CommandError::Answer("what came"));
+    };
+    let VerifyReport {
+        size,
+        root,
+        key,
+        checkpoint,
+        mistakes,
+        micros,
+    } = report;
+    let mut text = format!(
+        "entries     {size}\nroot        {}\nkey         {}\ncheckpoint  {checkpoint}\ntook        {} ms\n",
+        clean(&root),
+        clean(&key),
+        micros / 1_000
+    );
+    for mistake in &mistakes {
+        text.push_str(&format!("WRONG       {}\n", clean(mistake)));
+    }
+    text.push_str(if mistakes.is_empty() {
+        "\nOK: the log is intact.\n"
+    } else {
+        "\nFAILED: this is not the log as it was written.\n"
+    });
+    Ok(Output {
+        text,
+        bad: !mistakes.is_empty(),
+        ..Output::default()
+    })
+}
+
+/// Writes the export beside its place and renames it, so that a file with the name is a whole export.
+fn export(appliance: &Appliance, file: &Path) -> Result<Output, CommandError> {
+    let failed = |source| CommandError::Write {
+        path: file.to_owned(),
+        source,
+    };
+    if file.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    let part = Path::new(&name);
+    // Entries may hold personal data: nobody else reads them.
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(part)
+        .map_err(failed)?;
+    let written = parts(appliance, |text| out.write_all(text.as_bytes()).map_err(failed)).and_then(|bytes| {
+        out.sync_all()
+            .and_then(|()| std::fs::rename(part, file))
+            .map_err(failed)
+            .map(|()| bytes)
+    });
+    match written {
+        Ok(bytes) => Ok(Output::text(format!(
+            "{bytes} bytes written to {}\nVerify it: redan audit verify {}\n",
+            clean(&file.display().to_string()),
+            clean(&file.display().to_string())
+        ))),
+        Err(error) => {
+            // The first error is the one to report; half an export is of no use.
+            let _ = std::fs::remove_file(part);
+            Err(error)
+        }
+    }
+}
+
+fn parts(
+    appliance: &Appliance,
+    mut write: impl FnMut(&str) -> Result<(), CommandError>,
+) -> Result<usize, CommandError> {
+    let (mut from, mut bytes) = (0, 0);
+    loop {
+        let OperatorReply::AuditExport(part) = appliance.ask(&OperatorRequest::AuditExport { from })? else {
+            return Err(CommandError::Answer("what came"));
+        };
+        write(&part.text)?;
+        bytes += part.text.len();
+        match part.next {
+            None => return Ok(bytes),
+            Some(next) if next > from => from = next,
+            Some(_) => return Err(CommandError::Answer("a part that leads back")),
+        }
+    }
+}
+
+fn search(appliance: &Appliance, arguments: SearchArguments) -> Result<Output, CommandError> {
+    let now = Timestamp::from_system(SystemTime::now());
+    let time = |moment| match moment {
+        Moment::Ago(span) => Timestamp(
+            now.0
+                .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
+        ),
+        Moment::At(time) => time,
+    };
+    let query = AuditQuery {
+        text: arguments.text,
+        actor: arguments.actor,
+        action: arguments.action,
+        resource: arguments.resource,
+        outcome: None,
+        from: arguments.from.map(time),
+        until: arguments.until.map(time),
+        before: None,
+        limit: arguments.limit,
+    };
+    let OperatorReply::AuditPage(page) = appliance.ask(&OperatorRequest::AuditSearch(query))? else {
+        return Err(CommandError::Answer("what came"));
+    };
+    let rows: Vec<Vec<String>> = page
+        .entries
+        .iter()
+        .map(|entry| {
+            let event = &entry.event;
+            vec![
+                entry.sequence.to_string(),
+                event.time.to_string(),
+                event.actor.to_string(),
+                event.action.clone(),
+                event.resource.clone(),
+                event.outcome.name().to_owned(),
+                event.message.clone(),
+            ]
+        })
+        .collect();
+    let mut text = table(
+        &["ENTRY", "TIME", "ACTOR", "ACTION", "RESOURCE", "OUTCOME", "MESSAGE"],
+        &rows,
+    );
+    text.push_str(&format!("{} of {} entries", rows.len(), page.size));
+    text.push_str(if page.next.is_some() {
+        "; there are more: narrow the search or raise --limit\n"
+    } else {
+        "\n"
+    });
+    Ok(Output::text(text))
+}

@@ -1,0 +1,154 @@
+//! What the command does with files alone, and what it says when nothing runs.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/examples/redan.toml");
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn redan(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_redan"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_good_document_is_said_to_be_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(&redan(folder.path(), &["config", "check", EXAMPLE]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(
+        out.ends_with("good: 4 zones, 5 policies, 2 services, 3 users\n"),
+        "{out}"
+    );
+    assert!(out.contains("warning: service shop allows TLS 1.2"), "{out}");
+}
+
+#[test]
+fn every_mistake_of_a_bad_document_is_shown_and_the_exit_code_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(EXAMPLE)
+        .unwrap()
+        .replace("upstream = \"api\"", "upstream = \"apy\"")
+        .replace("[blocklist]\naddresses", "[blocklist]\nadresses");
+    std::fs::write(folder.path().join("bad.toml"), text).unwrap();
+    let (code, out, _) = said(&redan(folder.path(), &["config", "check", "bad.toml"]));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("error: unknown key `adresses` in [blocklist]\n"), "{out}");
+    assert!(out.contains(" --> bad.toml:"), "{out}");
+    assert!(out.contains(" = help: did you mean `addresses`?\n"), "{out}");
+    assert!(
+        out.contains("error: there is no upstream of service shop `apy`\n"),
+        "{out}"
+    );
+    assert!(out.ends_with("bad.toml: 2 mistakes and 1 warning\n"), "{out}");
+    // Applying it does not even look for an appliance.
+    let (code, applied, _) = said(&redan(folder.path(), &["config", "apply", "bad.toml"]));
+    assert_eq!((code, applied), (Some(1), out));
+}
+
+#[test]
+fn a_file_that_is_no_document_is_an_error_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = said(&redan(folder.path(), &["config", "check", "absent.toml"]));
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("redan: absent.toml: No such file"), "{err}");
+    std::fs::write(folder.path().join("binary"), b"a = 1\n\xff").unwrap();
+    let (code, _, err) = said(&redan(folder.path(), &["config", "check", "binary"]));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(2), "redan: binary: line 2 is not UTF-8 text\n")
+    );
+    std::fs::write(folder.path().join("large"), vec![b'#'; redan_config::LARGEST + 1]).unwrap();
+    let (code, _, err) = said(&redan(folder.path(), &["config", "check", "large"]));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(2), "redan: large: the file has more than 1048576 bytes\n")
+    );
+}
+
+#[test]
+fn a_difference_is_said_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(EXAMPLE).unwrap();
+    std::fs::write(
+        folder.path().join("new.toml"),
+        text.replace("guest = 300", "guest = 400"),
+    )
+    .unwrap();
+    let (code, out, _) = said(&redan(folder.path(), &["config", "diff", EXAMPLE, "new.toml"]));
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "~ service shop: rate limit for guest 300 → 400 a minute\n")
+    );
+    let (_, out, _) = said(&redan(folder.path(), &["config", "diff", EXAMPLE, EXAMPLE]));
+    assert_eq!(out, "nothing changes\n");
+}
+
+#[test]
+fn the_reference_is_the_shipped_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = said(&redan(folder.path(), &["config", "reference"]));
+    assert_eq!(code, Some(0));
+    assert_eq!(out, include_str!("../../../config/REFERENCE.md"));
+}
+
+#[test]
+fn without_an_appliance_the_message_says_where_it_was_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("elsewhere");
+    let (code, _, err) = said(&redan(folder.path(), &["--state", state.to_str().unwrap(), "status"]));
+    assert_eq!(code, Some(2));
+    let socket = state.join("run/operator.sock");
+    assert!(
+        err.contains("no appliance runs here") && err.contains(socket.to_str().unwrap()),
+        "{err}"
+    );
+}
+
+#[test]
+fn arguments_out_of_range_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, message) in [
+        (
+            &["config", "apply", EXAMPLE, "--confirm-within", "5s"][..],
+            "give a time from 30s to 10m",
+        ),
+        (&["block", "192.0.2.1", "--for", "31d"], "give a time from 1s to 30d"),
+        (&["block", "192.0.2.1/24"], "has bits set after the prefix"),
+        (&["key", "revoke", "7"], "an id has 16 hexadecimal digits"),
+        (&["audit", "search", "--from", "yesterday"], "how long ago"),
+        (&["user", "create", "ann"], "--role"),
+    ] {
+        let (code, _, err) = said(&redan(folder.path(), arguments));
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert!(err.contains(message), "{err}");
+    }
+}
+
+#[test]
+fn a_missing_verifier_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder with this command alone.
+    let alone = folder.path().join("redan");
+    std::fs::copy(env!("CARGO_BIN_EXE_redan"), &alone).unwrap();
+    let output = Command::new(&alone)
+        .args(["audit", "verify", "export"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, _, err) = said(&output);
+    assert_eq!(code, Some(2));
+    assert!(
+        err.contains("cannot run") && err.contains("redan-audit, which belongs beside this command"),
+        "{err}"
+    );
+}
