@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's program: where it fails, the test does")]
 
 use redan_sandbox::{
-    Capabilities, Cgroup, Identity, Launch, Limits, Namespace, NamespaceIds, Outbound, Spec, confined_folder, enter,
+    Capabilities, Cgroup, Identity, Launch, Limits, Namespace, NamespaceIds, Outbound, Spec, detached_folder, enter,
     spawn,
 };
 use redan_types::{Mode, Process};
@@ -22,6 +22,10 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketType, recvmsg, sendmsg,
 };
+
+/// The services' allocator, so that the lists are checked against it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -63,7 +67,7 @@ fn supervise(service: &str, mode: &str, attempt: &str, folder: Option<&String>) 
         limits: Limits {
             open_files: 64,
             tasks: 32,
-            data: 1 << 30,
+            data: 4 << 30,
             locked: 1 << 20,
         },
         namespaces: namespaces.clone(),
@@ -84,7 +88,7 @@ fn supervise(service: &str, mode: &str, attempt: &str, folder: Option<&String>) 
                 .unwrap(),
         );
         if in_namespaces {
-            confined_folder(folder.as_fd()).unwrap()
+            detached_folder(folder.as_fd()).unwrap()
         } else {
             folder
         }
@@ -180,14 +184,19 @@ fn serve() {
             }
         }
     }
-    let outcome = match try_it(&attempt, folder.as_ref(), stray_number) {
+    let outcome = match try_it(
+        &attempt,
+        folder.as_ref(),
+        stray_number,
+        spec.outbound == Outbound::Connects,
+    ) {
         Ok(()) => "possible".to_owned(),
         Err(error) => format!("refused: {error}"),
     };
     writeln!(control, "{outcome}").unwrap();
 }
 
-fn try_it(attempt: &str, folder: Option<&OwnedFd>, stray: i32) -> std::io::Result<()> {
+fn try_it(attempt: &str, folder: Option<&OwnedFd>, stray: i32, connects: bool) -> std::io::Result<()> {
     let open = |path: &str| File::open(path).map(drop);
     let socket = |family, kind| {
         rustix::net::socket(family, kind, None)
@@ -244,9 +253,67 @@ fn try_it(attempt: &str, folder: Option<&OwnedFd>, stray: i32) -> std::io::Resul
             .join()
             .unwrap(),
         "work" => work(folder),
+        "serve events" => serve_events(connects),
+        "keep an index" => keep_an_index(folder.unwrap()),
         "nothing" | "threads first" => Ok(()),
         other => Err(std::io::Error::other(format!("no such attempt: {other}"))),
     }
+}
+
+/// What an asynchronous service does: both kinds of runtime, timers, sockets, signals' wake-up, blocking work.
+fn serve_events(connects: bool) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let session = async move {
+        let (mut a, mut b) = tokio::net::UnixStream::pair()?;
+        let echo = tokio::spawn(async move {
+            let mut word = [0; 4];
+            b.read_exact(&mut word).await?;
+            b.write_all(&word).await
+        });
+        a.write_all(b"ping").await?;
+        let mut word = [0; 4];
+        a.read_exact(&mut word).await?;
+        echo.await.unwrap()?;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::task::spawn_blocking(|| vec![1_u8; 9 << 20].len()).await.unwrap();
+        if connects {
+            // Nobody listens in the empty network: the error shows that the attempt was made.
+            let error = tokio::net::TcpStream::connect("127.0.0.1:9").await.unwrap_err();
+            assert!(error.raw_os_error().is_some());
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(session)?;
+    let again = async { tokio::time::sleep(std::time::Duration::from_millis(2)).await };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(again);
+    Ok(())
+}
+
+/// What the vault's index does.
+fn keep_an_index(folder: &OwnedFd) -> std::io::Result<()> {
+    rustix::process::fchdir(folder)?;
+    for round in 0..2_u32 {
+        let index = sled::Config::new().path("index").cache_capacity(1 << 20).open()?;
+        assert_eq!(index.get(b"round")?.is_some(), round > 0);
+        for number in 0..5_000_u32 {
+            index.insert(number.to_be_bytes(), vec![7; 200])?;
+        }
+        index.insert(b"round", &round.to_be_bytes())?;
+        index.open_tree("another")?.insert(b"a", b"b")?;
+        index.flush()?;
+        index.remove(3_u32.to_be_bytes())?;
+    }
+    for entry in std::fs::read_dir("index")? {
+        File::open(entry?.path())?.sync_data()?;
+    }
+    Ok(())
 }
 
 /// What a service must be able to do.

@@ -18,7 +18,7 @@ use crate::capabilities::lock_secure_bits;
 use crate::fence::{Fence, raise};
 use crate::proof::Ledger;
 use crate::status::{Status, StatusFile};
-use crate::tree::{pivot_to_empty, root_is_empty};
+use crate::tree::{pivot_to_empty, root_holds_only};
 use crate::{Cgroup, Namespace, NamespaceIds, Outbound, Proof, Protection, SeccompError, Spec, seccomp, sys};
 
 /// The step that failed. Each is fatal: the service must exit.
@@ -109,8 +109,9 @@ pub enum SandboxError {
 /// Confines the calling process as `spec` says and proves it.
 ///
 /// `given` are the descriptors that the service was handed and goes on using (its control socket, wires, listeners, folders);
-/// every other descriptor but 0 to 3 is closed, so nothing else may be open. A folder among them is what Landlock leaves
-/// reachable. Must be called once, before any thread is started.
+/// every other descriptor but 0 to 3 is closed, so nothing else may be open. Folders among them are what Landlock leaves
+/// reachable; one made by [`crate::detached_folder`] is attached in the empty tree, and its descriptor becomes one of the folder
+/// there, so that it can be the working directory. Must be called once, before any thread is started.
 ///
 /// # Errors
 /// The first step that failed; the process must exit then, since it is confined in part only.
@@ -126,7 +127,7 @@ pub fn enter(spec: &Spec, given: &[BorrowedFd<'_>]) -> Result<Proof, SandboxErro
     record_namespaces(spec, &mut ledger)?;
     record_cgroup(spec, &mut ledger)?;
     limit(spec, &mut ledger)?;
-    give_up_tree(spec, &mut ledger)?;
+    give_up_tree(spec, given, &mut ledger)?;
     give_up_privileges(spec, &mut ledger)?;
     try_to_escape(spec)?;
     give_up_files_and_calls(spec, given, &mut ledger)?;
@@ -229,17 +230,21 @@ fn limit(spec: &Spec, ledger: &mut Ledger) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn give_up_tree(spec: &Spec, ledger: &mut Ledger) -> Result<(), SandboxError> {
+fn give_up_tree(spec: &Spec, given: &[BorrowedFd<'_>], ledger: &mut Ledger) -> Result<(), SandboxError> {
     // `record_namespaces` has seen that the mount namespace differs from the supervisor's, so this moves nobody else's root.
     if !spec.namespaces.contains(&Namespace::Mount) {
         ledger.absent(Protection::EmptyTree, "needs a mount namespace");
         return Ok(());
     }
-    pivot_to_empty().map_err(|(step, errno)| SandboxError::Tree(step, errno))?;
-    if !root_is_empty() {
+    let attached = pivot_to_empty(given).map_err(|(step, errno)| SandboxError::Tree(step, errno))?;
+    if !root_holds_only(attached) {
         return Err(SandboxError::TreeNotEmpty);
     }
-    ledger.holds(Protection::EmptyTree, "empty, read-only root");
+    let form = match attached {
+        0 => "read-only root with nothing in it".to_owned(),
+        count => format!("read-only root with nothing in it but {count} folder given"),
+    };
+    ledger.holds(Protection::EmptyTree, form);
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use rustix::fs::{FileType, fstat};
 use std::os::fd::BorrowedFd;
 
 use crate::Outbound;
+use crate::tree::is_folder;
 
 /// What the kernel enforces.
 pub(crate) enum Fence {
@@ -35,7 +35,7 @@ pub(crate) fn raise(given: &[BorrowedFd<'_>], outbound: Outbound) -> Result<Fenc
     let mut created = ruleset.create()?;
     let beneath = AccessFs::from_all(WRITTEN_FOR) & !(AccessFs::Execute | AccessFs::MakeBlock | AccessFs::MakeChar);
     for fd in given {
-        if fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+        if is_folder(*fd) {
             created = created.add_rule(PathBeneath::new(fd, beneath))?;
         }
     }

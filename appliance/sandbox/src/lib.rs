@@ -27,4 +27,4 @@ pub use proof::{Finding, Proof, Protection, State};
 pub use seccomp::SeccompError;
 pub use spawn::{Child, Launch, SpawnError, spawn};
 pub use spec::{Cgroup, Identity, Limits, Outbound, Spec};
-pub use tree::confined_folder;
+pub use tree::detached_folder;

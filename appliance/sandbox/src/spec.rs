@@ -66,8 +66,8 @@ pub struct Limits {
     pub open_files: u64,
     /// Threads of the service's user. Applied only where the service has a user of its own: the kernel counts by user.
     pub tasks: u64,
-    /// Bytes of private writable memory: a backstop where there is no memory controller, so it leaves room for an allocator's
-    /// reservations.
+    /// Bytes of private writable memory, used or not: a backstop where there is no memory controller. The allocator reserves 1 GiB
+    /// at once and that counts, so nothing below 2 GiB leaves a service room.
     pub data: u64,
     /// Bytes that may be locked into memory.
     pub locked: u64,

@@ -1,8 +1,8 @@
-//! The two calls of [`crate::enter`] that no safe wrapper offers.
+//! The calls of [`crate::enter`] that no safe wrapper offers.
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Closes every descriptor that is not in `kept`, which must be sorted.
 ///
@@ -25,6 +25,14 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // (it was inherited, which is what is being undone).
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Makes the descriptor `fd` mean what `with` means; its number stays.
+pub(crate) fn replace(fd: BorrowedFd<'_>, with: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: the number is open (it is borrowed) and stays open with the same owner, who is told by `enter` that a detached folder
+    // becomes the attached one. The process has one thread, so nobody uses the number in between.
+    let result = unsafe { libc::dup3(with.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
+    if result >= 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Empties the environment.

@@ -119,6 +119,10 @@ fn each_service_can_work_in_its_sandbox() {
                 break;
             };
             assert!(report.possible(), "{mode:?} {service}: {}", report.text);
+            let Some(report) = run(mode, service, "serve events", None) else {
+                break;
+            };
+            assert!(report.possible(), "{mode:?} {service}: {}", report.text);
         }
     }
 }
@@ -237,6 +241,10 @@ fn the_vault_works_in_its_folder_and_cannot_climb_out() {
         }
         let path = folder.path().to_str();
         let Some(report) = run(mode, "vault", "work", path) else {
+            continue;
+        };
+        assert!(report.possible(), "{mode:?}: {}", report.text);
+        let Some(report) = run(mode, "vault", "keep an index", path) else {
             continue;
         };
         assert!(report.possible(), "{mode:?}: {}", report.text);

@@ -101,7 +101,7 @@ pub const SERVICES: [Entry; 5] = [
         limits: Limits {
             open_files: 4_096,
             tasks: 512,
-            data: 4 * GIB,
+            data: 6 * GIB,
             locked: 64 * MIB,
         },
         group: Group {
@@ -120,7 +120,7 @@ pub const SERVICES: [Entry; 5] = [
         limits: Limits {
             open_files: 1_024,
             tasks: 128,
-            data: 2 * GIB,
+            data: 4 * GIB,
             locked: 64 * KIB,
         },
         group: Group {
@@ -139,7 +139,7 @@ pub const SERVICES: [Entry; 5] = [
         limits: Limits {
             open_files: 1_024,
             tasks: 128,
-            data: 2 * GIB,
+            data: 4 * GIB,
             locked: 64 * KIB,
         },
         group: Group {
@@ -158,7 +158,7 @@ pub const SERVICES: [Entry; 5] = [
         limits: Limits {
             open_files: 131_072,
             tasks: 256,
-            data: 8 * GIB,
+            data: 12 * GIB,
             locked: 64 * KIB,
         },
         group: Group {
@@ -177,7 +177,7 @@ pub const SERVICES: [Entry; 5] = [
         limits: Limits {
             open_files: 8_192,
             tasks: 128,
-            data: 2 * GIB,
+            data: 4 * GIB,
             locked: 64 * KIB,
         },
         group: Group {

@@ -5,7 +5,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use redan_ipc::messages::control::{End, FromService, LIMIT, Purpose, ToService};
 use redan_ipc::messages::status::ServiceEventKind;
 use redan_ipc::{Channel, IpcError, MAX_PACKET};
-use redan_sandbox::{NamespaceIds, confined_folder};
+use redan_sandbox::{NamespaceIds, detached_folder};
 use redan_types::{Mode, Process, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -46,9 +46,6 @@ pub enum SupervisorError {
     /// A file of the appliance's.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The folder of the store cannot be passed on without what lies above it.
-    #[error("cannot make a mount of the store's folder; the mode needs a mount namespace of its own")]
-    Folder(#[source] Errno),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] nix::Error),
@@ -137,11 +134,6 @@ impl Supervisor {
             .and_then(|entry| entry.identity(is_root, options.mode))
             .map(|identity| identity.uid);
         let store = OwnedFd::from(store(&options.state, owner)?);
-        let store = if options.mode == Mode::EvaluationBare {
-            store
-        } else {
-            confined_folder(store.as_fd()).map_err(SupervisorError::Folder)?
-        };
         let document = options.configuration.as_deref().map(document).transpose()?.map(Rc::new);
         let ground = Ground {
             mode: options.mode,
@@ -252,6 +244,11 @@ impl Supervisor {
             Ok(wires) => wires,
             Err(error) => return self.start_failed(index, &error.to_string(), now),
         };
+        // Made anew for each start: the service attaches it in its own tree, which can be done once.
+        let store = match self.store_to_pass() {
+            Ok(store) => store,
+            Err(errno) => return self.start_failed(index, &format!("cannot make a mount of the store: {errno}"), now),
+        };
         let Some(service) = self.services.get_mut(index) else {
             return;
         };
@@ -264,7 +261,7 @@ impl Supervisor {
         };
         match process {
             Process::Vault => {
-                file(Purpose::Store, &Some(Rc::clone(&self.store)));
+                file(Purpose::Store, &Some(store));
                 file(Purpose::FirstPassword, &self.password);
             }
             Process::Manager => {
@@ -288,6 +285,14 @@ impl Supervisor {
         for (peer, parcel) in peers {
             self.send(peer, parcel);
         }
+    }
+
+    /// The store's folder in the form in which the vault gets it: a mount of its own, or the folder where there are no namespaces.
+    fn store_to_pass(&self) -> Result<Rc<OwnedFd>, Errno> {
+        if self.ground.mode == Mode::EvaluationBare {
+            return Ok(Rc::clone(&self.store));
+        }
+        detached_folder(self.store.as_fd().as_fd()).map(Rc::new)
     }
 
     fn start_failed(&mut self, index: usize, why: &str, now: Instant) {

@@ -1,20 +1,20 @@
 //! What every Rust program with threads and an allocator needs, and talking over descriptors that it was given.
 
 use libc::{
-    ENOENT, ENOSYS, F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_SETFD, F_SETFL, PROT_EXEC,
-    SYS_access, SYS_brk, SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_clone3, SYS_close,
-    SYS_dup, SYS_exit, SYS_exit_group, SYS_faccessat, SYS_faccessat2, SYS_fcntl, SYS_fstat, SYS_ftruncate, SYS_futex,
-    SYS_getcpu, SYS_getcwd, SYS_getegid, SYS_geteuid, SYS_getgid, SYS_getpeername, SYS_getpid, SYS_getrandom,
-    SYS_getrusage, SYS_getsockname, SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_getuid, SYS_ioctl, SYS_lseek,
-    SYS_madvise, SYS_membarrier, SYS_memfd_create, SYS_mlock, SYS_mlock2, SYS_mmap, SYS_mprotect, SYS_mremap,
-    SYS_munlock, SYS_munmap, SYS_nanosleep, SYS_newfstatat, SYS_open, SYS_openat, SYS_poll, SYS_ppoll, SYS_prctl,
-    SYS_pread64, SYS_prlimit64, SYS_pwrite64, SYS_read, SYS_readlink, SYS_readlinkat, SYS_readv, SYS_recvfrom,
-    SYS_recvmsg, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-    SYS_sched_getaffinity, SYS_sched_setaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
-    SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_stat, SYS_statx, SYS_sysinfo, SYS_tgkill, SYS_time, SYS_uname,
-    SYS_write, SYS_writev,
+    ENOENT, ENOSYS, F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_SETFD, F_SETFL, PROT_EXEC, SYS_brk,
+    SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_clone3, SYS_close, SYS_dup, SYS_exit,
+    SYS_exit_group, SYS_faccessat, SYS_faccessat2, SYS_fcntl, SYS_fstat, SYS_ftruncate, SYS_futex, SYS_getcpu,
+    SYS_getcwd, SYS_getegid, SYS_geteuid, SYS_getgid, SYS_getpeername, SYS_getpid, SYS_getrandom, SYS_getrusage,
+    SYS_getsockname, SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_getuid, SYS_ioctl, SYS_lseek, SYS_madvise,
+    SYS_membarrier, SYS_memfd_create, SYS_mlock, SYS_mlock2, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munlock,
+    SYS_munmap, SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_prlimit64,
+    SYS_pwrite64, SYS_read, SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_restart_syscall, SYS_rseq,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_setaffinity,
+    SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list, SYS_setsockopt, SYS_shutdown, SYS_sigaltstack,
+    SYS_statx, SYS_sysinfo, SYS_tgkill, SYS_uname, SYS_write, SYS_writev,
 };
 
+use super::legacy::{SYS_access, SYS_open, SYS_poll, SYS_readlink, SYS_stat, SYS_time};
 use super::{Allowed, Refused, When, any, refuse, when};
 
 /// The namespaces that a thread must not be created with, and the flag that makes it a thread.
@@ -136,7 +136,6 @@ pub(super) const BASE: &[Allowed] = &[
         "allocator's names of mappings",
     ),
     when(SYS_prctl, &[When::Is(0, libc::PR_GET_DUMPABLE)], "checks"),
-    #[cfg(target_arch = "x86_64")]
     any(SYS_time, "clock where the kernel has no fast path"),
 ];
 

@@ -1,10 +1,11 @@
 //! What an event loop (tokio, mio) needs.
 
 use libc::{
-    AF_UNIX, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_wait, SYS_eventfd2, SYS_pipe2,
-    SYS_socketpair, SYS_timerfd_create, SYS_timerfd_settime,
+    AF_UNIX, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_pipe2, SYS_socketpair,
+    SYS_timerfd_create, SYS_timerfd_settime,
 };
 
+use super::legacy::SYS_epoll_wait;
 use super::{Allowed, When, any, when};
 
 pub(super) const EVENTS: &[Allowed] = &[

@@ -1,12 +1,13 @@
 //! Files beneath a folder that the service was given.
 
 use libc::{
-    F_OFD_SETLK, F_SETLK, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_fallocate, SYS_fchdir, SYS_fchmod, SYS_fcntl,
-    SYS_fdatasync, SYS_flock, SYS_fstatfs, SYS_fsync, SYS_getcwd, SYS_getdents64, SYS_mkdir, SYS_mkdirat, SYS_msync,
-    SYS_open, SYS_openat, SYS_preadv, SYS_pwritev, SYS_readlink, SYS_readlinkat, SYS_rename, SYS_renameat,
-    SYS_renameat2, SYS_rmdir, SYS_stat, SYS_statfs, SYS_sync_file_range, SYS_unlink, SYS_unlinkat,
+    F_OFD_SETLK, F_SETLK, SYS_faccessat, SYS_faccessat2, SYS_fallocate, SYS_fchdir, SYS_fchmod, SYS_fcntl,
+    SYS_fdatasync, SYS_flock, SYS_fstatfs, SYS_fsync, SYS_getcwd, SYS_getdents64, SYS_mkdirat, SYS_msync, SYS_openat,
+    SYS_preadv, SYS_pwritev, SYS_readlinkat, SYS_renameat, SYS_renameat2, SYS_statfs, SYS_sync_file_range,
+    SYS_unlinkat,
 };
 
+use super::legacy::{SYS_access, SYS_mkdir, SYS_open, SYS_readlink, SYS_rename, SYS_rmdir, SYS_stat, SYS_unlink};
 use super::{Allowed, When, any, when};
 
 pub(super) const FILES: &[Allowed] = &[

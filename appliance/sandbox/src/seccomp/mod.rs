@@ -9,6 +9,7 @@ mod base;
 mod console;
 mod events;
 mod files;
+mod legacy;
 mod manager;
 mod network;
 mod proxy;
@@ -99,11 +100,11 @@ fn allow_filter(lists: &Lists, target: TargetArch) -> Result<(BpfProgram, usize)
     // A call without conditions has an empty list of rules, and any condition on it elsewhere is moot.
     let mut rules: BTreeMap<i64, Option<Vec<SeccompRule>>> = BTreeMap::new();
     // The most severe answer of all filters counts: for the error of a refusing filter to be given, this one must not kill.
-    for entry in lists.refused.iter().copied().flatten() {
+    for entry in entries(lists.refused) {
         rules.insert(entry.call, None);
     }
     let answered = rules.len();
-    for entry in lists.allowed.iter().copied().flatten() {
+    for entry in entries(lists.allowed) {
         if entry.when.is_empty() {
             rules.insert(entry.call, None);
         } else if let Some(alternatives) = rules.entry(entry.call).or_insert_with(|| Some(Vec::new())) {
@@ -125,7 +126,7 @@ fn allow_filter(lists: &Lists, target: TargetArch) -> Result<(BpfProgram, usize)
 fn refuse_filters(lists: &Lists, target: TargetArch) -> Result<Vec<BpfProgram>, SeccompError> {
     // A filter has one answer, so there is one for each error.
     let mut by_errno: BTreeMap<u32, BTreeMap<i64, Vec<SeccompRule>>> = BTreeMap::new();
-    for entry in lists.refused.iter().copied().flatten() {
+    for entry in entries(lists.refused) {
         by_errno
             .entry(entry.errno.unsigned_abs())
             .or_default()
@@ -138,6 +139,27 @@ fn refuse_filters(lists: &Lists, target: TargetArch) -> Result<Vec<BpfProgram>, 
             filter.and_then(TryInto::try_into).map_err(SeccompError::Compile)
         })
         .collect()
+}
+
+/// The entries of calls that this processor has.
+fn entries<T: Entry>(lists: &'static [&'static [T]]) -> impl Iterator<Item = &'static T> {
+    lists.iter().copied().flatten().filter(|entry| entry.call() >= 0)
+}
+
+trait Entry: 'static {
+    fn call(&self) -> c_long;
+}
+
+impl Entry for Allowed {
+    fn call(&self) -> c_long {
+        self.call
+    }
+}
+
+impl Entry for Refused {
+    fn call(&self) -> c_long {
+        self.call
+    }
 }
 
 impl When {
