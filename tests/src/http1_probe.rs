@@ -465,7 +465,12 @@ fn connections(host: &str, probes: &mut Vec<Probe>) {
     add(probes, "unknown Expect", expect, Expected::Refused(&[400, 417]));
     // What follows is not asked for again on a connection that was to change its protocol.
     let upgrade = get(host, "Connection: Upgrade\r\nUpgrade: x\r\n") + &hidden;
-    add(probes, "Upgrade + smuggled", upgrade, Expected::OnceThenClosed(&[200, 400, 501]));
+    add(
+        probes,
+        "Upgrade + smuggled",
+        upgrade,
+        Expected::OnceThenClosed(&[200, 400, 501]),
+    );
     let old = format!("GET / HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n{hidden}");
     add(
         probes,
