@@ -1,14 +1,14 @@
 //! Stands in for every service in the supervisor's tests; which one, its name says.
 //!
-//! The vault answers the manager. The manager publishes the address that is its whole configuration document, and tells whoever
-//! connects to the operators' socket how everybody is. The proxy greets each client with its process's number of starts.
+//! The vault answers the manager. The manager publishes the two addresses that are its whole configuration document, and tells
+//! whoever connects to the operators' socket how everybody is. The proxy and the console greet their clients.
 
 #![expect(clippy::unwrap_used, reason = "a test's program: where it fails, the test does")]
 
 use redan_ipc::IpcError;
 use redan_ipc::messages::control::{Purpose, WantedListener};
 use redan_ipc::messages::status::{ProtectionState, SupervisorReply, SupervisorRequest};
-use redan_ipc::messages::vault::ManagerVaultRequest;
+use redan_ipc::messages::vault::{ManagerVaultRequest, ProxyVaultRequest};
 use redan_ipc::messages::{ManagerSupervisor, ManagerVault, ProxyVault};
 use redan_service::{Peer, Service};
 use redan_types::{Generation, Process};
@@ -29,7 +29,7 @@ fn main() {
         "redan-manager" => manager(),
         "redan-proxy" => proxy(),
         "redan-network" => idle(Process::Network),
-        _ => idle(Process::Console),
+        _ => console(),
     }
 }
 
@@ -63,13 +63,17 @@ fn manager() {
     let mut text = vec![0; 1024];
     let document = std::fs::File::from(service.take_file(Purpose::InitialConfiguration).unwrap());
     let length = document.read_at(&mut text, 0).unwrap();
-    let address = std::str::from_utf8(&text[..length]).unwrap().trim().parse().unwrap();
+    let text = std::str::from_utf8(&text[..length]).unwrap();
+    let processes = [Process::Proxy, Process::Console];
+    let listeners = processes.into_iter().zip(text.lines());
+    let listeners = listeners
+        .map(|(process, line)| WantedListener {
+            process,
+            address: line.parse().unwrap(),
+        })
+        .collect();
     let supervisor: Peer<ManagerSupervisor> = service.peer(0);
     let vault: Peer<ManagerVault> = service.peer(0);
-    let listeners = vec![WantedListener {
-        process: Process::Proxy,
-        address,
-    }];
     let generation = Generation(1);
     let prepare = SupervisorRequest::PrepareListeners { generation, listeners };
     for request in [prepare, SupervisorRequest::CommitListeners { generation }] {
@@ -133,15 +137,27 @@ fn report(supervisor: &Peer<ManagerSupervisor>, vault: &Peer<ManagerVault>) -> S
 fn proxy() {
     let service = start(Process::Proxy);
     let vault: Peer<ProxyVault> = service.peer(0);
+    let question = ProxyVaultRequest::Audit { events: Vec::new() };
+    assert!(matches!(vault.call(&question, PATIENCE), Err(IpcError::Dropped)));
+    greet_everybody(&service);
+    service.ready();
+    service.wait_for_stop();
+}
+
+fn console() {
+    let service = start(Process::Console);
+    greet_everybody(&service);
+    service.ready();
+    service.wait_for_stop();
+}
+
+fn greet_everybody(service: &Service) {
     service.on_listeners(|set| {
         for (_, socket) in &set.entries {
             let socket = Arc::clone(socket);
             std::thread::spawn(move || greet(&socket));
         }
     });
-    drop(vault);
-    service.ready();
-    service.wait_for_stop();
 }
 
 fn greet(listener: &OwnedFd) {

@@ -10,7 +10,7 @@ use crate::listeners::Refusal;
 use crate::manifest::{Milestone, notes};
 use crate::outbox::OutboxError;
 use crate::service::Service;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, TURN};
 
 const LIMIT: usize = ManagerSupervisor::LIMIT;
 
@@ -18,7 +18,7 @@ impl Supervisor {
     /// Answers what has arrived on the manager's wire.
     pub(crate) fn attend_manager(&mut self) -> Result<(), OutboxError> {
         let mut buffer = vec![0; MAX_PACKET];
-        loop {
+        for _ in 0..TURN {
             let Some(wire) = &self.manager else { return Ok(()) };
             let Some(received) = wire.receive(&mut buffer, LIMIT)? else {
                 return Ok(());
@@ -43,6 +43,7 @@ impl Supervisor {
                 wire.push(frame, Vec::new())?;
             }
         }
+        Ok(())
     }
 
     fn answer(&mut self, request: SupervisorRequest) -> SupervisorReply {

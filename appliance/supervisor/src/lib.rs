@@ -16,7 +16,9 @@ pub mod manifest;
 mod options;
 mod outbox;
 mod service;
+mod start;
 mod state;
+mod stop;
 mod supervisor;
 
 pub use options::{Options, OptionsError};

@@ -121,6 +121,14 @@ impl AsFd for Log {
     }
 }
 
+/// What a service says, in the form and length that the log, events and status take.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .take(LINE / 4)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// Text without control characters, which could forge lines or drive the reader's terminal.
 fn printable(line: &[u8]) -> String {
     String::from_utf8_lossy(line)

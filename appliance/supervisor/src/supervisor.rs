@@ -2,17 +2,20 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use redan_ipc::messages::control::{End, FromService, LIMIT, Purpose, ToService};
-use redan_ipc::messages::status::ServiceEventKind;
-use redan_ipc::{Channel, IpcError, MAX_PACKET};
-use redan_sandbox::{NamespaceIds, detached_folder};
+use redan_ipc::messages::control::{FromService, LIMIT, ToService};
+use redan_ipc::messages::status::{Protection, ServiceEventKind};
+use redan_ipc::{IpcError, MAX_PACKET};
+use redan_sandbox::NamespaceIds;
 use redan_types::{Mode, Process, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, geteuid, getpid, set_parent_process_death_signal, wait};
+use rustix::process::{
+    Pid, Resource, Rlimit, WaitOptions, WaitStatus, geteuid, getpid, getrlimit, set_parent_process_death_signal,
+    setrlimit, wait,
+};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,14 +24,19 @@ use crate::cgroup::Groups;
 use crate::journal::Journal;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
-use crate::log::say;
-use crate::manifest::{Milestone, SERVICES, STOP, WIRES};
+use crate::log::{clean, say};
+use crate::manifest::{Milestone, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
-use crate::service::{BinaryError, Ground, Parcel, Service, describe, wire};
+use crate::service::{BinaryError, Ground, Parcel, Service, describe};
 use crate::state::{Run, StateError, document, inherited, store};
 
 /// The source of the supervisor's own lines in the log.
-const SELF: &str = "supervisor";
+pub(crate) const SELF: &str = "supervisor";
+
+/// Messages of one service that are read before the others have their turn.
+pub(crate) const TURN: usize = 64;
+/// Lines of a proof that are kept; the sandbox has about twenty.
+const PROTECTIONS: usize = 32;
 
 /// Why the appliance cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +73,13 @@ pub struct Supervisor {
     /// The answering end of the manager's wire.
     pub(crate) manager: Option<Outbox>,
     signals: SignalFd,
-    store: Rc<OwnedFd>,
-    operators: Rc<OwnedFd>,
-    document: Option<Rc<OwnedFd>>,
-    password: Option<Rc<OwnedFd>>,
+    pub(crate) store: Rc<OwnedFd>,
+    pub(crate) operators: Rc<OwnedFd>,
+    pub(crate) document: Option<Rc<OwnedFd>>,
+    pub(crate) password: Option<Rc<OwnedFd>>,
     ready: Option<File>,
-    /// The next group of [`STOP`] to be stopped, once the end has begun.
-    stopping: Option<usize>,
+    /// The next group of [`crate::manifest::STOP`] to be stopped, once the end has begun.
+    pub(crate) stopping: Option<usize>,
     _run: Run,
 }
 
@@ -81,14 +89,6 @@ enum Token {
     Control(usize),
     Log(usize),
     Manager,
-}
-
-/// The wires of a service that starts.
-struct Wires {
-    /// Its own ends.
-    own: Vec<Parcel>,
-    /// The other ends, with the index of the service that each is for.
-    peers: Vec<(usize, Parcel)>,
 }
 
 impl Supervisor {
@@ -124,6 +124,7 @@ impl Supervisor {
             set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(SupervisorError::Poll)?;
         }
 
+        raise_descriptor_limit();
         let services = SERVICES
             .iter()
             .map(|entry| Service::new(entry, &options.binaries))
@@ -239,111 +240,7 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, index: usize, now: Instant) {
-        let Wires { own, peers } = match self.wire_up(index) {
-            Ok(wires) => wires,
-            Err(error) => return self.start_failed(index, &error.to_string(), now),
-        };
-        // Made anew for each start: the service attaches it in its own tree, which can be done once.
-        let store = match self.store_to_pass() {
-            Ok(store) => store,
-            Err(errno) => return self.start_failed(index, &format!("cannot make a mount of the store: {errno}"), now),
-        };
-        let Some(service) = self.services.get_mut(index) else {
-            return;
-        };
-        let process = service.entry.process;
-        let mut parcels = own;
-        let mut file = |purpose, file: &Option<Rc<OwnedFd>>| {
-            if let Some(file) = file {
-                parcels.push((ToService::File { purpose }, vec![Rc::clone(file)]));
-            }
-        };
-        match process {
-            Process::Vault => {
-                file(Purpose::Store, &Some(store));
-                file(Purpose::FirstPassword, &self.password);
-            }
-            Process::Manager => {
-                file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
-                file(Purpose::InitialConfiguration, &self.document);
-            }
-            Process::Console | Process::Network | Process::Operator | Process::Proxy | Process::Supervisor => {}
-        }
-        parcels.extend(self.listeners.messages(process));
-        let outcome = service.start(&self.ground, parcels, now);
-        service.started = Some(wall());
-        match outcome {
-            Ok(()) => {}
-            // There is a process, but it cannot be talked to.
-            Err(error) if service.life.is_running() => {
-                say(SELF, &format!("the {process}: {error}"));
-                service.life.condemn(Cause::Channel, now);
-            }
-            Err(error) => return self.start_failed(index, &error.to_string(), now),
-        }
-        for (peer, parcel) in peers {
-            self.send(peer, parcel);
-        }
-    }
-
-    /// The store's folder in the form in which the vault gets it: a mount of its own, or the folder where there are no namespaces.
-    fn store_to_pass(&self) -> Result<Rc<OwnedFd>, Errno> {
-        if self.ground.mode == Mode::EvaluationBare {
-            return Ok(Rc::clone(&self.store));
-        }
-        detached_folder(self.store.as_fd().as_fd()).map(Rc::new)
-    }
-
-    fn start_failed(&mut self, index: usize, why: &str, now: Instant) {
-        let Some(service) = self.services.get_mut(index) else {
-            return;
-        };
-        let detail = format!("could not be started: {why}");
-        service.life.died(now);
-        service.last_exit = Some(detail.clone());
-        let process = service.entry.process;
-        self.tell_death(process, &detail);
-    }
-
-    /// New pairs to every peer that runs.
-    fn wire_up(&mut self, index: usize) -> Result<Wires, IpcError> {
-        let (mut own, mut peers) = (Vec::new(), Vec::new());
-        let Some(service) = self.services.get(index) else {
-            return Ok(Wires { own, peers });
-        };
-        let (process, generation) = (service.entry.process, service.life.starts().saturating_add(1));
-        for pair in &WIRES {
-            let (end, peer_end, peer) = match (pair.client == process, pair.server == process) {
-                (true, _) => (End::Client, End::Server, pair.server),
-                (_, true) => (End::Server, End::Client, pair.client),
-                _ => continue,
-            };
-            if peer == Process::Supervisor {
-                let (ours, theirs) = Channel::pair()?;
-                self.manager = Some(Outbox::new(ours)?);
-                own.push(wire(pair.tag, end, 0, 1, theirs));
-                continue;
-            }
-            let Some((at, running)) = self
-                .services
-                .iter()
-                .enumerate()
-                .find(|(_, other)| other.entry.process == peer && other.process.is_some())
-            else {
-                continue;
-            };
-            let peer_generation = running.life.starts();
-            for number in 0..pair.number(self.ground.threads) {
-                let (a, b) = Channel::pair()?;
-                own.push(wire(pair.tag, end, number, peer_generation, a));
-                peers.push((at, wire(pair.tag, peer_end, number, generation, b)));
-            }
-        }
-        Ok(Wires { own, peers })
-    }
-
-    fn send(&mut self, index: usize, parcel: Parcel) {
+    pub(crate) fn send(&mut self, index: usize, parcel: Parcel) {
         let Some(service) = self.services.get_mut(index) else {
             return;
         };
@@ -456,7 +353,7 @@ impl Supervisor {
     /// Reads what a service says.
     fn listen_to(&mut self, index: usize) {
         let mut buffer = vec![0; MAX_PACKET];
-        loop {
+        for _ in 0..TURN {
             let Some(service) = self.services.get_mut(index) else {
                 return;
             };
@@ -486,7 +383,7 @@ impl Supervisor {
         let (process, now) = (service.entry.process, Instant::now());
         match message {
             FromService::Confined { proof } => {
-                service.protections = proof;
+                service.protections = proof.iter().take(PROTECTIONS).map(tidy).collect();
                 service.life.reached(Milestone::Confined, now);
             }
             FromService::Ready if service.life.milestone() == Some(Milestone::Confined) => {
@@ -513,6 +410,7 @@ impl Supervisor {
             FromService::Ready => {}
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
+                let message = clean(&message);
                 say(SELF, &format!("the {process} failed: {message}"));
                 service.life.should_end(Cause::Failed, now);
                 if let Some(running) = &mut service.process {
@@ -569,7 +467,7 @@ impl Supervisor {
         }
     }
 
-    fn tell_death(&mut self, process: Process, detail: &str) {
+    pub(crate) fn tell_death(&mut self, process: Process, detail: &str) {
         say(SELF, &format!("the {process} died: {detail}"));
         self.journal.record(wall(), process, ServiceEventKind::Died, detail);
         if let Some(ready) = &mut self.ready {
@@ -593,38 +491,13 @@ impl Supervisor {
             say(SELF, "everything is ready");
         }
     }
+}
 
-    /// Asks the next group to stop.
-    fn stop_next(&mut self) {
-        let Some(group) = self.stopping.and_then(|next| STOP.get(next)) else {
-            return;
-        };
-        self.stopping = self.stopping.map(|next| next + 1);
-        let now = Instant::now();
-        for index in 0..self.services.len() {
-            if let Some(service) = self.services.get_mut(index)
-                && group.contains(&service.entry.process)
-                && service.life.stop(now)
-            {
-                self.send(index, (ToService::Stop, Vec::new()));
-            }
-        }
-    }
-
-    /// Goes on to the next group when the ones before have ended.
-    fn continue_stop(&mut self) {
-        while let Some(next) = self.stopping {
-            let before = STOP.iter().take(next).copied().flatten();
-            let ended = |process: &Process| {
-                self.services
-                    .iter()
-                    .all(|service| service.entry.process != *process || service.process.is_none())
-            };
-            if next >= STOP.len() || !before.into_iter().all(ended) {
-                return;
-            }
-            self.stop_next();
-        }
+fn tidy(protection: &Protection) -> Protection {
+    Protection {
+        name: clean(&protection.name),
+        state: protection.state,
+        detail: clean(&protection.detail),
     }
 }
 
@@ -636,6 +509,19 @@ fn interest(outbox: &Outbox) -> PollFlags {
     }
 }
 
-fn wall() -> Timestamp {
+/// The listeners of a large configuration need many descriptors, and what the supervisor may have at most is what it may give.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Raising the soft limit to the hard one is always allowed; where it is not, listeners are refused one by one with the reason.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+}
+
+pub(crate) fn wall() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }

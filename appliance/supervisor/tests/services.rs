@@ -33,6 +33,7 @@ struct Appliance {
     supervisor: Child,
     ready: File,
     address: SocketAddr,
+    console: SocketAddr,
     log: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -95,7 +96,8 @@ impl Appliance {
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();
         let document = folder.path().join("document");
-        std::fs::write(&document, address.to_string()).unwrap();
+        let console = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        std::fs::write(&document, format!("{address}\n{console}\n")).unwrap();
         let (ready, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         fcntl_setfd(&theirs, FdFlags::empty()).unwrap();
         let log = folder.path().join("log");
@@ -139,6 +141,7 @@ impl Appliance {
             supervisor,
             ready: File::from(ready),
             address,
+            console,
             log,
             folder,
         })
@@ -193,7 +196,11 @@ impl Appliance {
     }
 
     fn send_to_proxy(&self, word: &[u8]) -> std::io::Result<String> {
-        let mut client = TcpStream::connect(self.address)?;
+        Self::send_to(self.address, word)
+    }
+
+    fn send_to(address: SocketAddr, word: &[u8]) -> std::io::Result<String> {
+        let mut client = TcpStream::connect(address)?;
         client.set_read_timeout(Some(PATIENCE))?;
         client.write_all(word)?;
         let mut answer = String::new();
@@ -318,6 +325,7 @@ fn everything_starts_confined_and_stops_without_a_trace() {
         assert!(report.text.contains("vault answers: true"), "{}", report.text);
         assert!(appliance.folder.path().join("state/store/kept").exists());
         assert_eq!(appliance.send_to_proxy(b"hi").unwrap(), "hello");
+        assert_eq!(Appliance::send_to(appliance.console, b"hi").unwrap(), "hello");
         let absent = report.absent();
         if mode != Mode::Bare {
             let shared = ["control group", "Landlock", "groups", "own user", "task limit"];

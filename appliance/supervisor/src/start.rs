@@ -1,0 +1,131 @@
+//! Starting a service with everything that it needs.
+
+use redan_ipc::messages::control::{End, Purpose, ToService};
+use redan_ipc::{Channel, IpcError};
+use redan_sandbox::detached_folder;
+use redan_types::{Mode, Process};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::life::Cause;
+use crate::log::say;
+use crate::manifest::WIRES;
+use crate::outbox::Outbox;
+use crate::service::{Parcel, wire};
+use crate::supervisor::{SELF, Supervisor, wall};
+
+/// The wires of a service that starts.
+struct Wires {
+    /// Its own ends.
+    own: Vec<Parcel>,
+    /// The other ends, with the index of the service that each is for.
+    peers: Vec<(usize, Parcel)>,
+}
+
+impl Supervisor {
+    pub(crate) fn start(&mut self, index: usize, now: Instant) {
+        let Wires { own, peers } = match self.wire_up(index) {
+            Ok(wires) => wires,
+            Err(error) => return self.start_failed(index, &error.to_string(), now),
+        };
+        // Made anew for each start: the service attaches it in its own tree, which can be done once.
+        let store = match self.store_to_pass() {
+            Ok(store) => store,
+            Err(errno) => return self.start_failed(index, &format!("cannot make a mount of the store: {errno}"), now),
+        };
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let process = service.entry.process;
+        let mut parcels = own;
+        let mut file = |purpose, file: &Option<Rc<OwnedFd>>| {
+            if let Some(file) = file {
+                parcels.push((ToService::File { purpose }, vec![Rc::clone(file)]));
+            }
+        };
+        match process {
+            Process::Vault => {
+                file(Purpose::Store, &Some(store));
+                file(Purpose::FirstPassword, &self.password);
+            }
+            Process::Manager => {
+                file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
+                file(Purpose::InitialConfiguration, &self.document);
+            }
+            Process::Console | Process::Network | Process::Operator | Process::Proxy | Process::Supervisor => {}
+        }
+        parcels.extend(self.listeners.messages(process));
+        let outcome = service.start(&self.ground, parcels, now);
+        service.started = Some(wall());
+        match outcome {
+            Ok(()) => {}
+            // There is a process, but it cannot be talked to.
+            Err(error) if service.life.is_running() => {
+                say(SELF, &format!("the {process}: {error}"));
+                service.life.condemn(Cause::Channel, now);
+            }
+            Err(error) => return self.start_failed(index, &error.to_string(), now),
+        }
+        for (peer, parcel) in peers {
+            self.send(peer, parcel);
+        }
+    }
+
+    /// The store's folder in the form in which the vault gets it: a mount of its own, or the folder where there are no namespaces.
+    fn store_to_pass(&self) -> Result<Rc<OwnedFd>, Errno> {
+        if self.ground.mode == Mode::EvaluationBare {
+            return Ok(Rc::clone(&self.store));
+        }
+        detached_folder(self.store.as_fd().as_fd()).map(Rc::new)
+    }
+
+    fn start_failed(&mut self, index: usize, why: &str, now: Instant) {
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
+        let detail = format!("could not be started: {why}");
+        service.life.died(now);
+        service.last_exit = Some(detail.clone());
+        let process = service.entry.process;
+        self.tell_death(process, &detail);
+    }
+
+    /// New pairs to every peer that runs.
+    fn wire_up(&mut self, index: usize) -> Result<Wires, IpcError> {
+        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        let Some(service) = self.services.get(index) else {
+            return Ok(Wires { own, peers });
+        };
+        let (process, generation) = (service.entry.process, service.life.starts().saturating_add(1));
+        for pair in &WIRES {
+            let (end, peer_end, peer) = match (pair.client == process, pair.server == process) {
+                (true, _) => (End::Client, End::Server, pair.server),
+                (_, true) => (End::Server, End::Client, pair.client),
+                _ => continue,
+            };
+            if peer == Process::Supervisor {
+                let (ours, theirs) = Channel::pair()?;
+                self.manager = Some(Outbox::new(ours)?);
+                own.push(wire(pair.tag, end, 0, 1, theirs));
+                continue;
+            }
+            let Some((at, running)) = self
+                .services
+                .iter()
+                .enumerate()
+                .find(|(_, other)| other.entry.process == peer && other.process.is_some())
+            else {
+                continue;
+            };
+            let peer_generation = running.life.starts();
+            for number in 0..pair.number(self.ground.threads) {
+                let (a, b) = Channel::pair()?;
+                own.push(wire(pair.tag, end, number, peer_generation, a));
+                peers.push((at, wire(pair.tag, peer_end, number, generation, b)));
+            }
+        }
+        Ok(Wires { own, peers })
+    }
+}
