@@ -1,4 +1,24 @@
-//! The store, the keys, the users and the audit log: the one room that holds secrets.
+//! The vault's process: enters its sandbox, proves it, and runs.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use redan_service::{Service, chain};
+use redan_types::Process;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let service = match Service::start(Process::Vault) {
+        Ok(service) => service,
+        Err(error) => {
+            eprintln!("redan-vault: {}", chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    match redan_vault::service::run(&service) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            service.failed(&error);
+            eprintln!("redan-vault: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

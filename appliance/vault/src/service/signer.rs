@@ -78,7 +78,7 @@ impl Signers {
         P: Pair<Request = SignRequest, Reply = SignReply>,
     {
         redan_ipc::serve::<P>(channel, |request, responder| {
-            responder.reply(&self.answer(wire, &request))
+            responder.reply(&self.answer(wire, &request));
         })
     }
 

@@ -311,8 +311,7 @@ pub(crate) fn set_aside(store: &Path) -> Result<(), StoreError> {
 
 /// Whether the file system has room for the index to grow. sled's answer to a full disk is not something to rely on.
 pub(crate) fn has_room(store: &Path) -> bool {
-    nix::sys::statvfs::statvfs(store)
-        .is_ok_and(|space| space.blocks_available().saturating_mul(space.fragment_size()) >= ROOM)
+    rustix::fs::statvfs(store).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= ROOM)
 }
 
 /// sled writes segments of half a MiB; this is room for what one large group commit can need.

@@ -25,6 +25,7 @@ mod xaes;
 pub use error::StoreError;
 pub use folder::StateFolder;
 pub use tree::{Name, RecordKey, Tree};
+pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
 
 use index::{CleanMark, Index, SledIndex};
 use journal::Active;
@@ -42,7 +43,7 @@ use zeroize::Zeroizing;
 #[derive(Debug)]
 pub struct Store {
     inner: Arc<Inner>,
-    maintenance: Option<JoinHandle<()>>,
+    maintenance: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Inner {
@@ -161,7 +162,7 @@ impl Store {
             return Ok((
                 Self {
                     inner,
-                    maintenance: None,
+                    maintenance: Mutex::default(),
                 },
                 report,
             ));
@@ -177,7 +178,7 @@ impl Store {
         Ok((
             Self {
                 inner,
-                maintenance: Some(maintenance),
+                maintenance: Mutex::new(Some(maintenance)),
             },
             report,
         ))
@@ -263,12 +264,13 @@ impl Store {
             .map_err(|_| StoreError::ReadOnly("its maintenance has ended".to_owned()))?
     }
 
-    /// Closes the store so that the next start can use the index as it is.
+    /// Closes the store so that the next start can use the index as it is. Changes that come later are refused; reading goes on.
     ///
     /// # Errors
     /// The index could not be made durable; nothing is lost, the next start builds it again.
-    pub fn close(mut self) -> Result<(), StoreError> {
+    pub fn close(&self) -> Result<(), StoreError> {
         self.stop_maintenance();
+        self.inner.break_off("it was closed".to_owned());
         let journal = self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
         let (Some(active), Index::Sled(sled)) = (journal.as_ref(), &*index) else {
@@ -291,23 +293,18 @@ impl Store {
         drop(index);
         let open = |(key, sealed): (RecordKey, Vec<u8>)| {
             let opened = self.inner.keyring.open_record(&key, &sealed)?;
-            let number = key
-                .bytes()
-                .get(1..)
-                .and_then(|number| number.try_into().ok())
-                .map(u64::from_be_bytes);
             Ok(Record {
                 name: opened.name,
-                number,
+                number: key.number(),
                 value: opened.value,
             })
         };
         Ok(found.into_iter().map(open).collect())
     }
 
-    fn stop_maintenance(&mut self) {
+    fn stop_maintenance(&self) {
         self.inner.maintain(Work::Stop);
-        if let Some(thread) = self.maintenance.take() {
+        if let Some(thread) = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic there has been reported by the panic itself.
             let _ = thread.join();
         }

@@ -84,7 +84,7 @@ fn what_was_acknowledged_is_there_after_an_orderly_and_a_disorderly_end() {
     put(&open.store, "bob", b"two").unwrap();
     put(&open.store, "ann", b"three").unwrap();
     open.store.close().unwrap();
-    drop(open._state);
+    drop(open);
     let open = bench.open().unwrap();
     assert_eq!(open.report.rebuilt, None);
     assert_eq!((open.report.records, open.report.corrupt_count), (2, 0));
@@ -112,7 +112,7 @@ fn long_values_shrink_and_grow_and_survive() {
         if length % 2 == 0 {
             open.store.close().unwrap();
         }
-        drop(open._state);
+        drop(open);
         let open = bench.open().unwrap();
         assert_eq!(get(&open.store, "config").unwrap(), value);
         assert_eq!(open.report.records, 1);
@@ -303,7 +303,7 @@ fn every_damage_to_the_index_is_mended_from_the_journal() {
         put(&open.store, &format!("user-{i}"), &[7; 200]).unwrap();
     }
     open.store.close().unwrap();
-    drop(open._state);
+    drop(open);
     for (what, damage) in damages {
         damage(&bench.store_file("index"));
         let open = bench.open().unwrap();
@@ -311,7 +311,7 @@ fn every_damage_to_the_index_is_mended_from_the_journal() {
         assert_eq!((open.report.records, open.report.corrupt_count), (200, 0), "{what}");
         assert_eq!(get(&open.store, "user-199").unwrap(), [7; 200], "{what}");
         open.store.close().unwrap();
-        drop(open._state);
+        drop(open);
     }
 }
 
@@ -490,7 +490,7 @@ fn an_index_that_fails_moves_to_memory_and_nothing_is_lost() {
     put(&open.store, "cid", b"three").unwrap();
     assert_eq!(open.store.list(Tree::Users).unwrap().len(), 3);
     open.store.close().unwrap();
-    drop(open._state);
+    drop(open);
     let open = bench.open().unwrap();
     assert!(open.report.rebuilt.is_some());
     assert_eq!(

@@ -108,6 +108,12 @@ impl RecordKey {
         &self.0
     }
 
+    /// The number, where that is the name.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        self.0.get(1..)?.try_into().ok().map(u64::from_be_bytes)
+    }
+
     /// The tree it lies in; `None` only for a key of a newer version's tree.
     #[must_use]
     pub fn tree(&self) -> Option<Tree> {

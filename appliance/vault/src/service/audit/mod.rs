@@ -1,0 +1,373 @@
+//! The audit log: appended to in groups, durable before it is acknowledged, a Merkle tree from the first entry on.
+//!
+//! An entry is encrypted under a key of whoever it concerns, with fresh salt; the tree hashes the ciphertext (`redan_audit::leaf`
+//! says why). A group of entries, the changes they report, the tree's new head and any new person's key are one change of the
+//! store: what was done and the entry about it are there together or not at all.
+
+mod entries;
+mod export;
+mod search;
+mod verify;
+
+pub(crate) use export::Export;
+
+use super::VaultError;
+use super::change::{Change, decode, encode};
+use crate::store::{Name, Store, Tree, Xaes};
+use entries::Prepared;
+use redan_audit::{Checkpoint, Frontier, Hash, LogKey};
+use redan_hal::keys::{Algorithm, KeyDevice};
+use redan_ipc::messages::audit::AuditEvent;
+use redan_ipc::messages::vault::VaultRefusal;
+use redan_types::{KeyId, SecretBytes, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The log.
+#[derive(Debug)]
+pub(crate) struct AuditLog {
+    store: Arc<Store>,
+    device: Arc<dyn KeyDevice>,
+    key: LogKey,
+    signer: KeyId,
+    // Lock order: `queue` alone; `live`, then `people`.
+    queue: Mutex<Queue>,
+    turn: Condvar,
+    live: Mutex<Live>,
+    people: Mutex<HashMap<String, Arc<Xaes>>>,
+}
+
+/// Where the log stands.
+#[derive(Clone, Debug)]
+struct Live {
+    frontier: Frontier,
+    checkpoint: Option<Signed>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    writing: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entries: Vec<Prepared>,
+    changes: Vec<Change>,
+    outcome: Arc<OnceLock<Result<(), VaultRefusal>>>,
+}
+
+/// A checkpoint as it is stored.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Signed {
+    size: u64,
+    time: Timestamp,
+    counter: u64,
+    note: String,
+}
+
+/// The log's name and key as they are stored.
+#[derive(Debug, Deserialize, Serialize)]
+struct Identity {
+    origin: String,
+    key: KeyId,
+}
+
+/// The tree's state as it is stored with every group.
+#[derive(Debug, Deserialize, Serialize)]
+struct Head {
+    size: u64,
+    frontier: Vec<[u8; 32]>,
+}
+
+impl AuditLog {
+    /// Opens the log, or begins one. Returns what does not fit together, in words: each is a sign of tampering or a damaged disk.
+    pub(crate) fn open(store: Arc<Store>, device: Arc<dyn KeyDevice>) -> Result<(Self, Vec<String>), VaultError> {
+        let identity = match store.get(Tree::State, Name::Secret(IDENTITY))? {
+            Some(bytes) => decode(VERSION, &bytes)?,
+            None => begin(&store, &*device)?,
+        };
+        let public = device.public_key(identity.key)?;
+        let raw = public
+            .raw
+            .as_slice()
+            .try_into()
+            .map_err(|_| VaultError::Form("the log's key is no Ed25519 key"))?;
+        let key = LogKey::new(&identity.origin, raw).map_err(|error| VaultError::Refused(error.to_string()))?;
+        let head = match store.get(Tree::State, Name::Secret(HEAD))? {
+            Some(bytes) => decode(VERSION, &bytes)?,
+            None => Head {
+                size: 0,
+                frontier: Vec::new(),
+            },
+        };
+        let frontier = Frontier::from_hashes(head.size, head.frontier.into_iter().map(Hash).collect())
+            .map_err(|error| VaultError::Refused(error.to_string()))?;
+        let mut notes = Vec::new();
+        let last = store
+            .numbered(Tree::AuditEntries, 0..u64::MAX, true, 1)?
+            .into_iter()
+            .next();
+        let entries = match &last {
+            Some(Ok(record)) => record.number.map_or(0, |number| number + 1),
+            // A damaged last entry is found by its number when the log is verified.
+            Some(Err(_)) => head.size,
+            None => 0,
+        };
+        if entries != head.size {
+            notes.push(format!(
+                "the audit log has {entries} entries, its head says {}",
+                head.size
+            ));
+        }
+        let newest = store
+            .numbered(Tree::AuditCheckpoints, 0..u64::MAX, true, 1)?
+            .into_iter()
+            .next();
+        let checkpoint: Option<Signed> = match newest {
+            Some(record) => Some(decode(VERSION, &record?.value)?),
+            None => None,
+        };
+        let counter = device.counter()?;
+        let signed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.counter);
+        // One ahead is a crash between counting and storing; more, or less, is another state of the disk or of the device.
+        if !(signed..=signed + 1).contains(&counter) {
+            notes.push(format!(
+                "the key device's counter is {counter}, the audit log's last checkpoint says {signed}: an older state of the store \
+                 or of the device was restored"
+            ));
+        }
+        if let Some(checkpoint) = &checkpoint {
+            match Checkpoint::open(&checkpoint.note, &key) {
+                Ok(opened) if opened.size > head.size => notes.push(format!(
+                    "the audit log has {} entries, its last checkpoint was signed over {}: the end is missing",
+                    head.size, opened.size
+                )),
+                Ok(opened) if opened.size == head.size && opened.root != frontier.root() => {
+                    notes.push("the audit log's tree does not fit its last checkpoint".to_owned());
+                }
+                Ok(_) => {}
+                Err(error) => notes.push(format!("the audit log's last checkpoint: {error}")),
+            }
+        }
+        let log = Self {
+            store,
+            device,
+            key,
+            signer: identity.key,
+            queue: Mutex::default(),
+            turn: Condvar::new(),
+            live: Mutex::new(Live { frontier, checkpoint }),
+            people: Mutex::default(),
+        };
+        Ok((log, notes))
+    }
+
+    /// Records events, together with the changes that they report; both are durable when this returns.
+    ///
+    /// Whoever comes first writes for all who wait, as in the store: the entries of a group need their places in the tree before
+    /// they can be encrypted, so that the grouping has to happen here.
+    pub(crate) fn append(&self, events: &[AuditEvent], changes: Vec<Change>) -> Result<(), VaultRefusal> {
+        if events.len() > EVENTS {
+            return Err(VaultRefusal::Refused(format!(
+                "at most {EVENTS} events at once, not {}",
+                events.len()
+            )));
+        }
+        let entries = events.iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
+        let outcome = Arc::new(OnceLock::new());
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.waiting.push(Waiting {
+            entries,
+            changes,
+            outcome: Arc::clone(&outcome),
+        });
+        loop {
+            if let Some(outcome) = outcome.get() {
+                return outcome.clone();
+            }
+            if queue.writing {
+                queue = self.turn.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.writing = true;
+            let count = queue.waiting.len().min(GROUP);
+            let group: Vec<_> = queue.waiting.drain(..count).collect();
+            drop(queue);
+            let result = self.write(&group).map_err(VaultRefusal::from);
+            queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.writing = false;
+            for waiting in group {
+                // Each is set once: a group is taken out of the queue by one writer.
+                let _ = waiting.outcome.set(result.clone());
+            }
+            self.turn.notify_all();
+        }
+    }
+
+    fn write(&self, group: &[Waiting]) -> Result<(), VaultError> {
+        let mut live = self.live();
+        let mut frontier = live.frontier.clone();
+        let mut batch = self.store.batch();
+        let mut strangers = HashMap::new();
+        for waiting in group {
+            for entry in &waiting.entries {
+                let cipher = self.cipher(&entry.person, &mut strangers)?;
+                entry
+                    .seal(frontier.size(), &cipher)?
+                    .add_to(&mut batch, &mut frontier)?;
+            }
+            waiting
+                .changes
+                .iter()
+                .try_for_each(|change| change.add_to(&mut batch))?;
+        }
+        if frontier.size() != live.frontier.size() {
+            let head = Head {
+                size: frontier.size(),
+                frontier: frontier.hashes().iter().map(|hash| hash.0).collect(),
+            };
+            Change::put(Tree::State, HEAD, VERSION, &head)?.add_to(&mut batch)?;
+        }
+        for (person, key) in &strangers {
+            Change::put(Tree::PersonKeys, person.as_bytes(), VERSION, key)?.add_to(&mut batch)?;
+        }
+        batch.commit()?;
+        live.frontier = frontier;
+        drop(live);
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        if people.len() + strangers.len() > PEOPLE {
+            people.clear();
+        }
+        for (person, key) in strangers {
+            people.insert(person, Arc::new(cipher(&key)?));
+        }
+        Ok(())
+    }
+
+    /// The key of a person's entries, made where there is none yet. A new one is kept by the caller's change.
+    fn cipher(&self, person: &str, strangers: &mut HashMap<String, SecretBytes>) -> Result<Arc<Xaes>, VaultError> {
+        if let Some(key) = strangers.get(person) {
+            return Ok(Arc::new(cipher(key)?));
+        }
+        if let Some(known) = self.known(person)? {
+            return Ok(known);
+        }
+        let mut key = vec![0; 32];
+        self.device.random(&mut key)?;
+        let key = SecretBytes::new(key);
+        let made = Arc::new(cipher(&key)?);
+        strangers.insert(person.to_owned(), key);
+        Ok(made)
+    }
+
+    /// The key of a person's entries; `None` where there is none, or none any more.
+    fn known(&self, person: &str) -> Result<Option<Arc<Xaes>>, VaultError> {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = people.get(person) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(bytes) = self.store.get(Tree::PersonKeys, Name::Secret(person.as_bytes()))? else {
+            return Ok(None);
+        };
+        let key = Arc::new(cipher(&decode::<SecretBytes>(VERSION, &bytes)?)?);
+        if people.len() >= PEOPLE {
+            people.clear();
+        }
+        people.insert(person.to_owned(), Arc::clone(&key));
+        Ok(Some(key))
+    }
+
+    /// Entries in the log.
+    pub(crate) fn size(&self) -> u64 {
+        self.live().frontier.size()
+    }
+
+    /// When the last checkpoint was signed.
+    pub(crate) fn checkpointed(&self) -> Option<Timestamp> {
+        self.live().checkpoint.as_ref().map(|checkpoint| checkpoint.time)
+    }
+
+    /// Signs a checkpoint over what the log holds now, unless the last one covers it.
+    pub(crate) fn checkpoint(&self, now: Timestamp) -> Result<(), VaultError> {
+        let mut live = self.live();
+        let size = live.frontier.size();
+        if live
+            .checkpoint
+            .as_ref()
+            .is_some_and(|checkpoint| checkpoint.size == size)
+        {
+            return Ok(());
+        }
+        if let Some(why) = self.store.unwritable() {
+            return Err(VaultError::Unwritable(why));
+        }
+        let counter = self.device.increment()?;
+        let checkpoint = Checkpoint {
+            origin: self.key.name().to_owned(),
+            size,
+            root: live.frontier.root(),
+            counter,
+        };
+        let sign = |text: &[u8]| -> Result<[u8; 64], VaultError> {
+            let signature = self.device.sign(self.signer, text)?;
+            signature
+                .try_into()
+                .map_err(|_| VaultError::Form("the device's signature has a wrong length"))
+        };
+        let note = checkpoint
+            .sign(&self.key, sign)
+            .map_err(|error| VaultError::Refused(error.to_string()))?;
+        let signed = Signed {
+            size,
+            time: now,
+            counter,
+            note,
+        };
+        let mut batch = self.store.batch();
+        batch.put(Tree::AuditCheckpoints, Name::Number(size), &encode(VERSION, &signed)?)?;
+        batch.commit()?;
+        live.checkpoint = Some(signed);
+        Ok(())
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        // A poisoned lock is sound: the state is replaced in one assignment after its change is durable.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn begin(store: &Store, device: &dyn KeyDevice) -> Result<Identity, VaultError> {
+    let key = device.generate(Algorithm::Ed25519)?;
+    let mut mark = [0; 4];
+    device.random(&mut mark)?;
+    let identity = Identity {
+        origin: format!("redan-{:08x}/audit", u32::from_be_bytes(mark)),
+        key,
+    };
+    let mut batch = store.batch();
+    Change::put(Tree::State, IDENTITY, VERSION, &identity)?.add_to(&mut batch)?;
+    batch.commit()?;
+    Ok(identity)
+}
+
+fn cipher(key: &SecretBytes) -> Result<Xaes, VaultError> {
+    key.expose()
+        .try_into()
+        .map(Xaes::new)
+        .map_err(|_| VaultError::Form("a person's key has a wrong length"))
+}
+
+const IDENTITY: &[u8] = b"audit log";
+const HEAD: &[u8] = b"audit head";
+const VERSION: u8 = 1;
+/// Events in one call.
+const EVENTS: usize = 256;
+/// Callers in one group.
+const GROUP: usize = 256;
+/// Keys kept ready.
+const PEOPLE: usize = 4_096;
+
+#[cfg(test)]
+mod tests;
