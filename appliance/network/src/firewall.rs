@@ -7,7 +7,7 @@ use redan_types::{Cidr, Timestamp};
 use crate::filter::blocklist::{BlockError, Blocklist};
 use crate::filter::{CompileError, closed, compile, counter_name};
 use crate::netlink::{Batch, BatchMode, Channel, ChannelError};
-use crate::nft::{self, Existing, NamedSet, Ruleset};
+use crate::nft::{self, NamedSet, Ruleset};
 
 /// How often a transaction is made again after somebody else changed the kernel's ruleset in between.
 const ATTEMPTS: usize = 5;
@@ -41,6 +41,8 @@ pub struct Transaction {
 pub struct Firewall {
     channel: Channel,
     blocklist: Blocklist,
+    /// Whether the kernel's sets are cut into the same pieces as `blocklist`, so that a difference can be told.
+    in_step: bool,
 }
 
 impl Firewall {
@@ -55,6 +57,7 @@ impl Firewall {
         let mut firewall = Self {
             channel,
             blocklist: Blocklist::default(),
+            in_step: false,
         };
         if nft::existing(&mut firewall.channel)?.complete {
             for set in NamedSet::ALL {
@@ -63,8 +66,17 @@ impl Firewall {
             }
         } else {
             firewall.transact(&closed(), &Blocklist::default(), BatchMode::Apply, now)?;
+            firewall.in_step = true;
         }
         Ok(firewall)
+    }
+
+    /// Checks a configuration without asking the kernel.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile(slice: &NetworkSlice) -> Result<(), FirewallError> {
+        compile(slice).map(drop).map_err(FirewallError::Compile)
     }
 
     /// Lets the kernel check a configuration's ruleset without applying it.
@@ -91,7 +103,7 @@ impl Firewall {
         let mut list = self.blocklist.clone();
         list.configure(&[], &[]);
         self.transact(&closed(), &list, BatchMode::Apply, now)?;
-        self.blocklist = list;
+        self.took(list);
         Ok(())
     }
 
@@ -152,7 +164,7 @@ impl Firewall {
         list.configure(&slice.blocked, &slice.never_block);
         let size = self.transact(&ruleset, &list, mode, now)?;
         if mode == BatchMode::Apply {
-            self.blocklist = list;
+            self.took(list);
         }
         Ok(size)
     }
@@ -170,7 +182,7 @@ impl Firewall {
             let generation = nft::generation(&mut self.channel)?;
             let mut existing = nft::existing(&mut self.channel)?;
             existing.complete &= in_place;
-            let elements = self.elements(list, &existing, now);
+            let elements = self.elements(list, existing.complete && self.in_step, now);
             let mut batch = Batch::new();
             nft::replace(&mut batch, ruleset, &existing, &elements);
             match self.channel.transact(&batch, mode, Some(generation)) {
@@ -192,8 +204,8 @@ impl Firewall {
         Err(last.into())
     }
 
-    fn elements(&self, list: &Blocklist, existing: &Existing, now: Timestamp) -> Vec<nft::Elements> {
-        if existing.complete {
+    fn elements(&self, list: &Blocklist, in_step: bool, now: Timestamp) -> Vec<nft::Elements> {
+        if in_step {
             list.difference(&self.blocklist, now)
         } else {
             list.elements(now)
@@ -202,7 +214,7 @@ impl Firewall {
 
     fn change_blocklist(&mut self, list: Blocklist, now: Timestamp) -> Result<(), FirewallError> {
         let mut batch = Batch::new();
-        nft::update_elements(&mut batch, &list.difference(&self.blocklist, now));
+        nft::update_elements(&mut batch, &self.elements(&list, self.in_step, now));
         match self.channel.transact(&batch, BatchMode::Apply, None) {
             Ok(()) => {}
             // An entry that the kernel has just let expire, or one that is there although we do not know it: say all of it again.
@@ -213,7 +225,13 @@ impl Firewall {
             }
             Err(error) => return Err(error.into()),
         }
-        self.blocklist = list;
+        self.took(list);
         Ok(())
+    }
+
+    /// The kernel holds this list now.
+    fn took(&mut self, list: Blocklist) {
+        self.blocklist = list;
+        self.in_step = true;
     }
 }

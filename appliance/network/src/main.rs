@@ -10,7 +10,7 @@ use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
 use redan_ipc::messages::{ConsoleNetwork, ManagerBlocklist, ManagerNetwork};
 use redan_network::Network;
 use redan_service::Service;
-use redan_types::{Process, Timestamp};
+use redan_types::{Mode, Process, Timestamp};
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Network) {
@@ -20,7 +20,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let network = match Network::open(now()) {
+    // A network that is shared with the host is the host's own business.
+    let opened = match service.mode() {
+        Mode::EvaluationBare => Ok(Network::without_filter()),
+        Mode::Appliance | Mode::EvaluationRoot | Mode::EvaluationUser => Network::open(now()),
+    };
+    let network = match opened {
         Ok(network) => Arc::new(Mutex::new(network)),
         Err(error) => {
             service.failed(&error);

@@ -11,10 +11,16 @@ use crate::links::{LinkError, Links};
 /// The service's state: what is in force, and what is prepared.
 #[derive(Debug)]
 pub struct Network {
-    firewall: Firewall,
-    links: Links,
+    /// `None` where there is no network of the appliance's own: the host's is never touched.
+    kernel: Option<Kernel>,
     current: Option<(Generation, NetworkSlice)>,
     prepared: Option<(Generation, NetworkSlice)>,
+}
+
+#[derive(Debug)]
+struct Kernel {
+    firewall: Firewall,
+    links: Links,
 }
 
 /// Why the service cannot begin.
@@ -36,12 +42,21 @@ impl Network {
     /// Where the kernel refuses: the service must not go on then.
     pub fn open(now: Timestamp) -> Result<Self, OpenError> {
         let firewall = Firewall::open(now)?;
+        let links = Links::open()?;
         Ok(Self {
-            firewall,
-            links: Links::open()?,
+            kernel: Some(Kernel { firewall, links }),
+            ..Self::without_filter()
+        })
+    }
+
+    /// For an evaluation that shares the network of its host: configurations are checked and nothing is applied.
+    #[must_use]
+    pub const fn without_filter() -> Self {
+        Self {
+            kernel: None,
             current: None,
             prepared: None,
-        })
+        }
     }
 
     /// A step of the manager's transaction.
@@ -59,15 +74,24 @@ impl Network {
 
     /// Blocklist and counters.
     pub fn answer(&mut self, request: NetworkRequest, now: Timestamp) -> NetworkReply {
+        let Some(Kernel { firewall, .. }) = &mut self.kernel else {
+            return match request {
+                NetworkRequest::Blocklist => NetworkReply::Blocklist(Vec::new()),
+                NetworkRequest::Counters => NetworkReply::Counters(Vec::new()),
+                NetworkRequest::Block { .. } | NetworkRequest::Unblock { .. } => {
+                    NetworkReply::Refused("there is no packet filter in this way of evaluating".into())
+                }
+            };
+        };
         let done = match request {
             NetworkRequest::Block {
                 network,
                 seconds,
                 reason,
-            } => self.firewall.block(network, seconds, &reason, now),
-            NetworkRequest::Unblock { network } => self.firewall.unblock(network, now),
-            NetworkRequest::Blocklist => return NetworkReply::Blocklist(self.firewall.blocks(now)),
-            NetworkRequest::Counters => match self.firewall.counters() {
+            } => firewall.block(network, seconds, &reason, now),
+            NetworkRequest::Unblock { network } => firewall.unblock(network, now),
+            NetworkRequest::Blocklist => return NetworkReply::Blocklist(firewall.blocks(now)),
+            NetworkRequest::Counters => match firewall.counters() {
                 Ok(counters) => return NetworkReply::Counters(counters),
                 Err(error) => Err(error),
             },
@@ -80,16 +104,10 @@ impl Network {
 
     fn prepare(&mut self, generation: Generation, slice: NetworkSlice, now: Timestamp) -> ApplyReply {
         self.prepared = None;
-        let mut reasons = Vec::new();
-        match self.links.check(&slice) {
-            Ok(found) => reasons.extend(found.iter().map(ToString::to_string)),
-            Err(error) => reasons.push(error.to_string()),
-        }
-        match self.firewall.check(&slice, now) {
-            Ok(_) => {}
-            Err(FirewallError::Compile(errors)) => reasons.extend(errors.iter().map(ToString::to_string)),
-            Err(error) => reasons.push(error.to_string()),
-        }
+        let reasons = match &mut self.kernel {
+            Some(kernel) => kernel.check(&slice, now),
+            None => Firewall::compile(&slice).err().iter().flat_map(reasons).collect(),
+        };
         if !reasons.is_empty() {
             return ApplyReply::Refused { reasons };
         }
@@ -105,44 +123,65 @@ impl Network {
         let Some((generation, slice)) = self.prepared.take_if(|(prepared, _)| *prepared == generation) else {
             return ApplyReply::NotPrepared;
         };
-        // The filter first: an address must not be reachable before its rules are in force.
-        let mut reasons = match self.firewall.apply(&slice, now) {
-            Ok(_) => match self.links.apply(&slice) {
-                Ok(()) => {
-                    self.current = Some((generation, slice));
-                    return ApplyReply::Done;
-                }
-                Err(error) => vec![error.to_string()],
-            },
-            Err(error) => {
-                return ApplyReply::Refused {
-                    reasons: vec![error.to_string()],
-                };
-            }
+        let before = self.current.as_ref().map(|(_, slice)| slice);
+        let reasons = self
+            .kernel
+            .as_mut()
+            .map(|kernel| kernel.switch(&slice, before, now))
+            .unwrap_or_default();
+        if !reasons.is_empty() {
+            return ApplyReply::Refused { reasons };
+        }
+        self.current = Some((generation, slice));
+        ApplyReply::Done
+    }
+}
+
+impl Kernel {
+    /// Everything that speaks against a configuration.
+    fn check(&mut self, slice: &NetworkSlice, now: Timestamp) -> Vec<String> {
+        let mut found = match self.links.check(slice) {
+            Ok(errors) => errors.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
         };
-        reasons.extend(self.go_back(now));
-        ApplyReply::Refused { reasons }
+        if let Err(error) = self.firewall.check(slice, now) {
+            found.extend(reasons(&error));
+        }
+        found
     }
 
-    /// Makes what ran before run again after half of a commit; what cannot be is said.
-    fn go_back(&mut self, now: Timestamp) -> Vec<String> {
-        let Some((_, slice)) = &self.current else {
-            let closed = self.firewall.close(now).err();
-            return closed
-                .map(|error| format!("closing the filter again: {error}"))
-                .into_iter()
-                .collect();
+    /// Applies a configuration, or says why not, and then what ran before runs again; what cannot be undone is said too.
+    fn switch(&mut self, slice: &NetworkSlice, before: Option<&NetworkSlice>, now: Timestamp) -> Vec<String> {
+        // The filter first: an address must not be reachable before its rules are in force.
+        if let Err(error) = self.firewall.apply(slice, now) {
+            return reasons(&error);
+        }
+        let Err(error) = self.links.apply(slice) else {
+            return Vec::new();
         };
-        let filter = self
-            .firewall
-            .apply(slice, now)
-            .err()
-            .map(|error| format!("going back to the filter before: {error}"));
-        let links = self
-            .links
-            .apply(slice)
-            .err()
-            .map(|error| format!("going back to the interfaces before: {error}"));
-        filter.into_iter().chain(links).collect()
+        let mut found = vec![error.to_string()];
+        let filter = match before {
+            Some(before) => self.firewall.apply(before, now).map(drop),
+            None => self.firewall.close(now),
+        };
+        found.extend(
+            filter
+                .err()
+                .map(|error| format!("going back to the filter before: {error}")),
+        );
+        let links = before.map_or(Ok(()), |before| self.links.apply(before));
+        found.extend(
+            links
+                .err()
+                .map(|error| format!("going back to the interfaces before: {error}")),
+        );
+        found
+    }
+}
+
+fn reasons(error: &FirewallError) -> Vec<String> {
+    match error {
+        FirewallError::Compile(errors) => errors.iter().map(ToString::to_string).collect(),
+        error => vec![error.to_string()],
     }
 }

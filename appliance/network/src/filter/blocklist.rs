@@ -114,14 +114,19 @@ impl Blocklist {
             .retain(|network, _| !never.iter().any(|never| never.overlaps(network)));
     }
 
-    /// Takes over what the kernel still holds from an earlier process. What has no end comes from a configuration, which comes again.
+    /// Takes over what the kernel still holds from an earlier process. What has no end comes from its configuration.
     pub(crate) fn restore(&mut self, set: NamedSet, elements: &[Element], now: Timestamp) {
         for element in elements {
-            let Some(left) = element.left else { continue };
-            let until = now.after(Duration::from_millis(left).min(LONGEST));
+            let until = element
+                .left
+                .map(|left| now.after(Duration::from_millis(left).min(LONGEST)));
             for network in networks(element.range, set) {
-                if self.added.len() < LIMIT {
-                    self.added.insert(network, (until, element.comment.clone()));
+                match until {
+                    None => self.configured.push(network),
+                    Some(until) if self.added.len() < LIMIT => {
+                        self.added.insert(network, (until, element.comment.clone()));
+                    }
+                    Some(_) => {}
                 }
             }
         }

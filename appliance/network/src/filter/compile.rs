@@ -229,7 +229,6 @@ fn assemble(
     };
     let decide =
         |root: Option<String>| root.map(|chain| Rule::new("the configuration decides", [done(Verdict::Jump(chain))]));
-    let log = |text: &str| Rule::new(text, [Step::Limit(LOG_RATE), Step::Log(format!("redan {text}: "))]);
     let to_blocked = || {
         [
             blocked(Field::Destination4, NamedSet::Blocked4, "blocked-out"),
@@ -245,13 +244,11 @@ fn assemble(
     to_us.extend(neighbours(Direction::In));
     to_us.push(invalid());
     to_us.extend(decide(input));
-    to_us.push(log("default-drop-input"));
     to_us.push(Rule::new("default", [count("default-drop-input"), done(Verdict::Drop)]));
 
     let mut through: Vec<Rule> = to_blocked().into();
     through.extend([known(), invalid()]);
     through.extend(decide(forward));
-    through.push(log("default-drop-forward"));
     through.push(Rule::new(
         "default",
         [count("default-drop-forward"), done(Verdict::Drop)],
@@ -263,7 +260,6 @@ fn assemble(
     from_us.extend(neighbours(Direction::Out));
     from_us.push(invalid());
     from_us.extend(decide(output));
-    from_us.push(log("default-reject-output"));
     // Our own processes hear at once that they may not, instead of waiting for a timeout.
     let tcp = Step::In(Field::Protocol, vec![Range::one(TCP)]);
     from_us.push(Rule::new("default", [tcp, count("default-reject-output"), Step::Reset]));

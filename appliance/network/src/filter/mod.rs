@@ -8,6 +8,8 @@ pub(crate) mod blocklist;
 mod compile;
 mod explain;
 mod region;
+#[cfg(test)]
+mod semantics;
 mod tree;
 
 pub use compile::CompileError;

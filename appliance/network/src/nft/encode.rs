@@ -178,7 +178,7 @@ fn named_set(batch: &mut Batch, set: NamedSet) {
         body.text(2, set.name());
         body.be32(3, NFT_SET_INTERVAL | NFT_SET_TIMEOUT);
         body.be32(4, kind);
-        body.be32(5, width(set.width()));
+        body.be32(5, number(set.width()));
         body.be32(10, 0);
     });
 }
@@ -247,17 +247,13 @@ fn anonymous_set(batch: &mut Batch, subject: &str, step: &Step, id: u32) -> Anon
         body.text(2, name);
         body.be32(3, flags);
         body.be32(4, key_type(field));
-        body.be32(5, width(field.width()));
+        body.be32(5, number(field.width()));
         if map {
             body.be32(6, NFT_DATA_VERDICT);
             body.be32(7, 0);
         }
-        body.nest(9, |body| {
-            body.be32(
-                1,
-                u32::try_from(ranges.len() * if interval { 2 } else { 1 }).unwrap_or(u32::MAX),
-            )
-        });
+        let elements = ranges.len().saturating_mul(if interval { 2 } else { 1 });
+        body.nest(9, |body| body.be32(1, number(elements)));
         body.be32(10, id);
     });
     let mut messages = ElementMessages {
@@ -301,7 +297,7 @@ impl ElementMessages<'_> {
             .unwrap_or(u128::MAX);
         if range.end < greatest {
             self.value(range.end.saturating_add(1), width, |body| {
-                body.be32(3, NFT_SET_ELEM_INTERVAL_END)
+                body.be32(3, NFT_SET_ELEM_INTERVAL_END);
             });
         }
     }
@@ -346,8 +342,8 @@ const fn key_type(field: Field) -> u32 {
     }
 }
 
-fn width(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// A comment as `nft` stores it: type 0, length with the terminator, text.
