@@ -40,6 +40,9 @@ pub(crate) struct Key {
     /// Whether the document must hold it.
     pub(crate) required: bool,
     pub(crate) shape: Shape,
+    /// Whether the default and the bounds are values of the key's type, and the default lies within them.
+    #[cfg(test)]
+    pub(crate) literals: fn() -> bool,
 }
 
 /// A value for comparison: what was read, without its type.
@@ -376,14 +379,34 @@ pub(crate) fn within<T: Read + PartialOrd>(
     inside
 }
 
+/// Whether a default and bounds are values of the type, and the default lies within them.
+#[cfg(test)]
+pub(crate) fn literals_read<T: Read>(
+    default: Option<&'static str>,
+    range: Option<(&'static str, &'static str)>,
+    inside: impl FnOnce(&T, &Node<'_>, &mut Reader) -> bool,
+) -> bool {
+    let bounds = range.is_none_or(|(least, most)| read_text::<T>(least).is_some() && read_text::<T>(most).is_some());
+    let value = default.is_none_or(|default| {
+        let node = DeValue::parse(default);
+        let value = read_text::<T>(default);
+        node.is_ok_and(|node| value.is_some_and(|value| inside(&value, &node, &mut Reader::default())))
+    });
+    bounds && value
+}
+
 /// Whether a key must be in the document.
 pub(crate) fn is_required<T: Read>(default: Option<&'static str>) -> bool {
     default.is_none() && T::absent().is_none()
 }
 
-/// Our TOML literals use single quotes, which readers of the reference rarely do.
+/// Our TOML literals use single quotes, which readers of the reference rarely do; one with both kinds stays as it is.
 pub(crate) fn quoted(text: &str) -> String {
-    text.replace('\'', "\"")
+    if text.contains('"') {
+        text.to_owned()
+    } else {
+        text.replace('\'', "\"")
+    }
 }
 
 /// A shape in a few words.

@@ -33,6 +33,7 @@ fn section(out: &mut String, path: &str, about: &str, keys: &[Key]) {
     );
     for key in keys {
         let default = match (key.default, key.required) {
+            (Some("{}"), _) if matches!(key.shape, Shape::Map(..)) => "(none)".to_owned(),
             (Some("{}"), _) => "(each key's)".to_owned(),
             (Some(default), _) => format!("`{}`", quoted(default)),
             (None, true) => "**required**".to_owned(),
@@ -44,7 +45,9 @@ fn section(out: &mut String, path: &str, about: &str, keys: &[Key]) {
             (Shape::Map(name, of), _) if matches!(**of, Shape::Section { .. }) => format!("a table for each {name}"),
             (shape, _) => shape_words(shape),
         };
-        if let Some((least, most)) = key.range {
+        if let Some((least, most)) = key.range
+            && least != most
+        {
             let _ = write!(kind, "; `{}` to `{}`", quoted(least), quoted(most));
         }
         let about = key.about.trim().replace('|', "\\|");
@@ -75,5 +78,36 @@ fn section(out: &mut String, path: &str, about: &str, keys: &[Key]) {
             }
             Shape::Value(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::Appliance;
+    use crate::read::{Read, Shape};
+
+    fn walk(shape: &Shape, path: &str, seen: &mut usize) {
+        match shape {
+            Shape::Value(_) => {}
+            Shape::List(of) | Shape::Map(_, of) => walk(of, path, seen),
+            Shape::Section { keys, .. } => {
+                for key in keys {
+                    let path = format!("{path}.{}", key.name);
+                    assert!(
+                        (key.literals)(),
+                        "{path}: the default or a bound cannot be read, or the default is out of bounds"
+                    );
+                    *seen += 1;
+                    walk(&key.shape, &path, seen);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_default_and_every_bound_can_be_read() {
+        let mut seen = 0;
+        walk(&Appliance::shape(), "", &mut seen);
+        assert!(seen > 90, "{seen}");
     }
 }

@@ -184,21 +184,20 @@ impl Appliance {
         direct.keys().map(|name| (name.clone(), closure(name))).collect()
     }
 
-    /// The requests a minute of every role at a service.
+    /// The requests a minute of every role at a service: what the document says; else the role's default, or the highest rate of
+    /// the roles that it includes where that is more.
     #[must_use]
     pub fn rates(&self, service: &Service) -> BTreeMap<RoleName, Rate> {
         let built_in = |role: &RoleName| {
-            BUILT_IN_ROLES
-                .iter()
-                .find(|(name, ..)| *name == role.as_str())
-                .map(|(.., rate)| Rate::of(*rate))
+            let found = BUILT_IN_ROLES.iter().find(|(name, ..)| *name == role.as_str());
+            found.map(|(.., rate)| Rate::of(*rate))
         };
-        let roles = self.roles();
         let own = |role: &RoleName| service.rates.get(role).copied().or_else(|| built_in(role));
-        roles
+        self.roles()
             .iter()
             .filter_map(|(role, includes)| {
-                let rate = own(role).or_else(|| includes.iter().filter_map(own).max())?;
+                let said = service.rates.get(role).copied();
+                let rate = said.or_else(|| includes.iter().filter_map(own).max())?;
                 Some((role.clone(), rate))
             })
             .collect()

@@ -40,6 +40,12 @@ macro_rules! section {
                         range: $crate::section::optional!($(($least, $most))?),
                         required: $crate::read::is_required::<$kind>($crate::section::optional!($($default)?)),
                         shape: <$kind as $crate::read::Read>::shape(),
+                        #[cfg(test)]
+                        literals: || $crate::read::literals_read::<$kind>(
+                            $crate::section::optional!($($default)?),
+                            $crate::section::optional!($(($least, $most))?),
+                            $crate::section::check!($kind $(, ($least, $most))?),
+                        ),
                     } ),*],
                 }
             }

@@ -29,8 +29,8 @@ section! {
         "headers" => headers: Headers = "{}";
         /// Bounds on requests.
         "limits" => limits: RequestLimits = "{}";
-        /// Requests a minute by role; `guest` stands for clients without an identity. Roles not named here keep their default, a role of the operator's own
-        /// the highest of the roles that it includes.
+        /// Requests a minute by role; `guest` stands for clients without an identity. A role not named here keeps its default (guest 10,
+        /// viewer, user and developer 100, premium 500, admin 1000, service 10000), or has the highest rate of the roles that it includes where that is more.
         "rates" => rates: BTreeMap<RoleName, Rate> = "{}";
         /// The header field that carries an API key, besides `Authorization: Bearer`.
         "key-header" => key_header: FieldName = "'x-api-key'";

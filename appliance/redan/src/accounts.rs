@@ -8,7 +8,7 @@ use crate::appliance::Appliance;
 use crate::cli::{KeyCommand, SessionCommand, UserCommand};
 use crate::error::CommandError;
 use crate::table::table;
-use crate::{Output, password};
+use crate::{Output, Verdict, password};
 
 pub(crate) fn users(appliance: &Appliance, command: UserCommand) -> Result<Output, CommandError> {
     let request = match command {
@@ -58,7 +58,7 @@ fn ask(appliance: &Appliance, request: AccountRequest) -> Result<Output, Command
             Ok(Output {
                 text,
                 secret,
-                bad: false,
+                verdict: Verdict::Good,
             })
         }
         _ => Err(CommandError::Answer("what came")),

@@ -11,11 +11,11 @@ use redan_ipc::messages::audit::{AuditQuery, VerifyReport};
 use redan_ipc::messages::manager::{OperatorReply, OperatorRequest};
 use redan_types::Timestamp;
 
-use crate::Output;
 use crate::appliance::Appliance;
 use crate::cli::{AuditCommand, Moment, SearchArguments};
 use crate::error::CommandError;
 use crate::table::{clean, table};
+use crate::{Output, Verdict};
 
 /// The verifier, which an auditor may build and read alone.
 const VERIFIER: &str = "redan-audit";
@@ -62,18 +62,16 @@ fn verify(arguments: &[std::ffi::OsString]) -> Result<Output, CommandError> {
             path: path.clone(),
             source,
         })?;
-    match status.code() {
-        Some(0) => Ok(Output::default()),
-        Some(1) => Ok(Output {
-            bad: true,
-            ..Output::default()
-        }),
-        // It has said why.
-        Some(_) | None => Err(CommandError::Verifier {
-            path,
-            source: std::io::Error::other(status.to_string()),
-        }),
-    }
+    // It has printed its answer, good or bad; `redan-audit --help` says what the codes mean.
+    let verdict = match status.code() {
+        Some(0) => Verdict::Good,
+        Some(1) => Verdict::Bad,
+        _ => Verdict::Unusable,
+    };
+    Ok(Output {
+        verdict,
+        ..Output::default()
+    })
 }
 
 fn check(appliance: &Appliance) -> Result<Output, CommandError> {
@@ -104,7 +102,7 @@ fn check(appliance: &Appliance) -> Result<Output, CommandError> {
     });
     Ok(Output {
         text,
-        bad: !mistakes.is_empty(),
+        verdict: Verdict::bad_if(!mistakes.is_empty()),
         ..Output::default()
     })
 }

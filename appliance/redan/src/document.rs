@@ -9,7 +9,7 @@ use redan_config::{ChangeKind, LARGEST, Mistakes, diff, reference};
 use crate::appliance::Appliance;
 use crate::cli::ConfigCommand;
 use crate::error::CommandError;
-use crate::{Output, transaction};
+use crate::{Output, Verdict, transaction};
 
 pub(crate) fn run(
     command: ConfigCommand,
@@ -25,7 +25,7 @@ pub(crate) fn run(
             match parse(&file, &text) {
                 Err(mistakes) => Ok(Output {
                     text: mistakes.to_string(),
-                    bad: true,
+                    verdict: Verdict::Bad,
                     ..Output::default()
                 }),
                 Ok(_) => transaction::apply(&open()?, text, confirm_within, comment),
@@ -58,7 +58,7 @@ fn check(file: &Path) -> Result<Output, CommandError> {
         }
         Err(mistakes) => Output {
             text: mistakes.to_string(),
-            bad: true,
+            verdict: Verdict::Bad,
             ..Output::default()
         },
     })
@@ -77,7 +77,7 @@ fn compare(old: &Path, new: &Path) -> Result<Output, CommandError> {
     let [before, after] = documents.as_slice() else {
         return Ok(Output {
             text: mistakes,
-            bad: true,
+            verdict: Verdict::Bad,
             ..Output::default()
         });
     };

@@ -34,8 +34,25 @@ struct Output {
     text: String,
     /// A secret that is shown once, on a line of its own after the text.
     secret: Option<SecretString>,
-    /// Whether the answer is bad news, which the exit code says too.
-    bad: bool,
+    /// How good the answer is, which the exit code says too.
+    verdict: Verdict,
+}
+
+/// How good an answer is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Verdict {
+    /// Mistakes, a refusal, a log that does not verify.
+    Bad,
+    #[default]
+    Good,
+    /// No answer; why has been said already.
+    Unusable,
+}
+
+impl Verdict {
+    const fn bad_if(bad: bool) -> Self {
+        if bad { Self::Bad } else { Self::Good }
+    }
 }
 
 impl Output {
@@ -57,8 +74,11 @@ fn main() -> ExitCode {
         }
     };
     match print(&output) {
-        Ok(()) if output.bad => ExitCode::from(error::BAD_NEWS),
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => match output.verdict {
+            Verdict::Bad => ExitCode::from(error::BAD_NEWS),
+            Verdict::Good => ExitCode::SUCCESS,
+            Verdict::Unusable => ExitCode::from(error::UNUSABLE),
+        },
         // A reader that went away (`redan … | head`) is no failure worth a message.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(error::UNUSABLE),

@@ -8,10 +8,10 @@ use redan_ipc::messages::vault::VaultHealth;
 use redan_types::Timestamp;
 use serde_json::{Value, json};
 
-use crate::Output;
 use crate::appliance::Appliance;
 use crate::error::CommandError;
 use crate::table::{clean, size, span, table};
+use crate::{Output, Verdict};
 
 pub(crate) fn run(appliance: &Appliance, as_json: bool) -> Result<Output, CommandError> {
     let ManagerReply::Status(status) = appliance.ask_manager(ManagerRequest::Status)? else {
@@ -35,7 +35,7 @@ pub(crate) fn run(appliance: &Appliance, as_json: bool) -> Result<Output, Comman
     };
     Ok(Output {
         text,
-        bad: !ready,
+        verdict: Verdict::bad_if(!ready),
         ..Output::default()
     })
 }

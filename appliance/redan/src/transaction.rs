@@ -5,12 +5,12 @@ use std::time::Duration;
 use redan_ipc::messages::audit::Actor;
 use redan_ipc::messages::manager::{Change, ChangeKind, ConfigurationState, ManagerReply, ManagerRequest, Source};
 use redan_ipc::messages::vault::{CommitState, VersionInfo};
-use redan_types::{Generation, Timestamp};
+use redan_types::Generation;
 
-use crate::Output;
 use crate::appliance::Appliance;
 use crate::error::CommandError;
-use crate::table::{clean, span, table};
+use crate::table::{clean, table};
+use crate::{Output, Verdict};
 
 /// How many versions `history` shows at most: pages of the manager until then.
 const HISTORY: usize = 1_000;
@@ -103,7 +103,7 @@ pub(crate) fn apply(
     };
     match appliance.ask_manager(request)? {
         ManagerReply::Done(state) => {
-            text.push_str(&describe(&state, None));
+            text.push_str(&describe(&state));
             Ok(Output::text(text))
         }
         ManagerReply::Mistaken(mistakes) => Ok(mistaken(&mistakes)),
@@ -135,7 +135,7 @@ pub(crate) fn rollback(appliance: &Appliance) -> Result<Output, CommandError> {
 
 fn finish(appliance: &Appliance, request: ManagerRequest) -> Result<Output, CommandError> {
     match appliance.ask_manager(request)? {
-        ManagerReply::Done(state) => Ok(Output::text(describe(&state, None))),
+        ManagerReply::Done(state) => Ok(Output::text(describe(&state))),
         _ => Err(CommandError::Answer("what came")),
     }
 }
@@ -153,18 +153,13 @@ fn state(appliance: &Appliance) -> Result<ConfigurationState, CommandError> {
 }
 
 /// The state of the transaction in words.
-pub(crate) fn describe(state: &CommitState, now: Option<Timestamp>) -> String {
+fn describe(state: &CommitState) -> String {
     match &state.pending {
         None => format!("version {} runs\n", state.confirmed),
-        Some(pending) => {
-            let left = now
-                .map(|now| format!(" (in {})", span(pending.deadline.since(now))))
-                .unwrap_or_default();
-            format!(
-                "version {} runs on probation until {}{left}; then version {} comes back.\nKeep it: redan config confirm\n",
-                pending.generation, pending.deadline, state.confirmed,
-            )
-        }
+        Some(pending) => format!(
+            "version {} runs on probation until {}; then version {} comes back.\nKeep it: redan config confirm\n",
+            pending.generation, pending.deadline, state.confirmed,
+        ),
     }
 }
 
@@ -191,7 +186,7 @@ fn mistaken(mistakes: &[redan_ipc::messages::manager::Mistake]) -> Output {
     text.push_str("nothing changed\n");
     Output {
         text,
-        bad: true,
+        verdict: Verdict::Bad,
         ..Output::default()
     }
 }

@@ -61,6 +61,7 @@ impl Check<'_> {
             self.upstreams(&path, name, service, &listening);
             self.routes(&path, name, service);
             self.rates(&at![path, "rates"], service.rates.keys());
+            self.falling_rates(&at![path, "rates"], service);
             self.headers(&path, service);
         }
     }
@@ -365,6 +366,34 @@ impl Check<'_> {
                 let mut mistake = self.role_mistake(path, role);
                 mistake.span = place;
                 self.errors.push(mistake);
+            }
+        }
+    }
+
+    /// A role that may do less than one that it includes is rarely meant.
+    fn falling_rates(&mut self, path: &str, service: &Service) {
+        if service.rates.is_empty() || !self.sound("identity") || !self.errors.is_empty() {
+            return;
+        }
+        let (roles, rates) = (self.appliance.roles(), self.appliance.rates(service));
+        for (role, rate) in &service.rates {
+            let includes = roles
+                .get(role)
+                .into_iter()
+                .flatten()
+                .filter(|included| *included != role);
+            let above = includes
+                .filter_map(|included| Some((included, rates.get(included)?)))
+                .max_by_key(|(_, rate)| **rate);
+            if let Some((included, more)) = above.filter(|(_, more)| *more > rate) {
+                let warning = self
+                    .value(
+                        Kind::Value,
+                        &at![path, role],
+                        format!("{role} may send fewer requests than {included}, which it includes"),
+                    )
+                    .label(format!("{included} may send {}", more.per_minute()));
+                self.warnings.push(warning);
             }
         }
     }
