@@ -1,7 +1,9 @@
 //! What the manager, the console and operators ask of this service.
 
+use redan_ipc::Pair;
+use redan_ipc::messages::ConsoleNetwork;
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
-use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
+use redan_ipc::messages::network::{Block, NetworkReply, NetworkRequest};
 use redan_ipc::slice::NetworkSlice;
 use redan_types::{Generation, Timestamp};
 
@@ -90,7 +92,7 @@ impl Network {
                 reason,
             } => firewall.block(network, seconds, &reason, now),
             NetworkRequest::Unblock { network } => firewall.unblock(network, now),
-            NetworkRequest::Blocklist => return NetworkReply::Blocklist(firewall.blocks(now)),
+            NetworkRequest::Blocklist => return listed(firewall.blocks(now)),
             NetworkRequest::Counters => match firewall.counters() {
                 Ok(counters) => return NetworkReply::Counters(counters),
                 Err(error) => Err(error),
@@ -178,6 +180,22 @@ impl Kernel {
         found
     }
 }
+
+/// The list, where it fits into an answer; a part of it could be taken for all.
+fn listed(blocks: Vec<Block>) -> NetworkReply {
+    let bytes: usize = blocks
+        .iter()
+        .map(|block| BLOCK_BYTES.saturating_add(block.reason.len()))
+        .sum();
+    if bytes > ConsoleNetwork::LIMIT {
+        let count = blocks.len();
+        return NetworkReply::Refused(format!("the blocklist's {count} entries do not fit into one answer"));
+    }
+    NetworkReply::Blocklist(blocks)
+}
+
+/// A block in an answer without its reason: network, end, lengths, in their longest encodings.
+const BLOCK_BYTES: usize = 40;
 
 fn reasons(error: &FirewallError) -> Vec<String> {
     match error {

@@ -257,11 +257,22 @@ fn close(
             next.unwrap_or(0).saturating_sub(1)
         };
         if *from <= to && *from >= range.start && (ends || next.is_some_and(|next| next > *from)) {
-            pieces.push(Piece {
+            let piece = Piece {
                 range: Range::new(*from, to),
                 until: *until,
                 reason: (*reason).to_owned(),
-            });
+            };
+            match pieces.last_mut() {
+                // A network within one that lasts longer does not cut it.
+                Some(last)
+                    if last.range.end.checked_add(1) == Some(*from)
+                        && last.until == *until
+                        && last.reason == *reason =>
+                {
+                    last.range.end = to;
+                }
+                _ => pieces.push(piece),
+            }
         }
         if !ends {
             return;
