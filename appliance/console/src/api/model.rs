@@ -119,7 +119,7 @@ pub struct Appliance {
 }
 
 /// The part of the overview that changes seldom; sent whole on the event stream whenever it does.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema, TS)]
 pub struct State {
     /// The running configuration; absent until the manager has told.
     pub configuration: Option<Version>,

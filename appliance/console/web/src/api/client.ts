@@ -68,7 +68,7 @@ export function auditQuery(query: AuditQuery): string {
 export const api = {
   login: (login: Login) => post<Session>("/login", login),
   logout: () => post<void>("/logout"),
-  session: () => get<Session>("/session"),
+  session: () => get<Session | null>("/session"),
   password: (change: PasswordChange) => post<Session>("/password", change),
   sessions: () => get<OpenSession[]>("/sessions"),
   endSession: (id: string) => remove<void>(`/sessions/${part(id)}`),

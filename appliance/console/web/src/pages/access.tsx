@@ -51,7 +51,7 @@ function Users({ show }: { show: (shown: Shown) => void }) {
           <tr key={user.name}><td>{user.name}</td><td class="sec">{user.roles.join(", ")}</td>
             <td>{!user.enabled ? <Pill tone="crit"><Icon n="ban" />switched off</Pill> : user.locked_until && new Date(user.locked_until) > new Date() ? <Pill tone="warn"><Icon n="clock" />locked</Pill> : user.must_change_password ? <Pill tone="info"><Icon n="key-round" />one-time password</Pill> : <Pill tone="ok"><Icon n="check" />active</Pill>}</td>
             <td class="sec">{user.signed_in_at ? <Time at={user.signed_in_at} /> : "never"}</td>
-            <td class="num actions">{admin.value && <><button class="btn ghost small" aria-label={`Reset the password of ${user.name}`} onClick={() => reset(user)}>Reset password</button>
+            <td class="num actions">{admin.value && <><button class="btn ghost small" aria-label={`Reset password of ${user.name}`} onClick={() => reset(user)}>Reset password</button>
               {user.name !== session.value?.name && <button class="btn small" aria-label={`${user.enabled ? "Switch off" : "Switch on"} ${user.name}`} onClick={() => enable(user)}>{user.enabled ? "Switch off" : "Switch on"}</button>}</>}</td></tr>
         ))}</tbody></table>
       )}</List>

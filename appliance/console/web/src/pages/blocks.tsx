@@ -58,7 +58,7 @@ export function Blocks() {
             <tbody>{blocks.value.map((block) => (
               <tr key={block.address}><td class="mono">{block.address}</td><td class="say">{block.reason}</td>
                 <td>{block.until ? <Time at={block.until} /> : <Pill>configuration</Pill>}</td><td class="sec">{block.until ? span(new Date(block.until).getTime() - Date.now()) : "–"}</td>
-                <td class="num">{admin.value && block.until && <button class="btn small" onClick={() => lift(block.address)} aria-label={`Let ${block.address} in again`}>Let in</button>}</td></tr>
+                <td class="num">{admin.value && block.until && <button class="btn small" onClick={() => lift(block.address)} aria-label={`Let in ${block.address}`}>Let in</button>}</td></tr>
             ))}</tbody></table></div>
         )}
       </div>

@@ -49,7 +49,7 @@ function Versions() {
               <td class="num"><a class="link" href={`/configuration/versions/${version.number}`}>{version.number}</a></td><td><StatePill version={version} /></td>
               <td class="sec"><Time at={version.at} /></td><td>{version.author}</td><td class="say">{version.comment || <span class="dim">none given</span>}</td><td class="mono dim">{version.hash.slice(0, 12)}</td>
               <td class="num actions">
-                {version.number > 1 && <a class="btn ghost small" href={`/configuration/versions/${version.number}?against=${version.number - 1}`} aria-label={`What version ${version.number} changed`}>Changes</a>}
+                {version.number > 1 && <a class="btn ghost small" href={`/configuration/versions/${version.number}?against=${version.number - 1}`} aria-label={`Changes of version ${version.number}`}>Changes</a>}
                 {version.state === "idle" && admin.value && !pending.value && <button class="btn small" aria-label={`Return to version ${version.number}`} onClick={() => (back.value = version)}>Return to</button>}
               </td></tr>
           ))}</tbody></table>

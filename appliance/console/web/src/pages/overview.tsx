@@ -35,10 +35,10 @@ function Figures() {
   const [p50, unit50] = duration(last?.p50_us ?? 0);
   return (
     <>
-      <Figure title="Requests, last minute" value={count(requests)} aside={`${last?.requests ?? 0} in the last second`} values={minute.map((s) => s.requests)} />
+      <Figure title="Requests, last minute" value={count(requests)} aside={`${last?.requests ?? 0}/s now`} values={minute.map((s) => s.requests)} />
       <Figure title="Refused, last minute" value={count(refused)} aside={requests ? `${((refused / requests) * 100).toFixed(1)} %` : "0 %"} bad values={minute.map((s) => s.refused)} />
       <Figure title="Latency, p99" value={timed ? p99 : "–"} unit={timed ? unit : ""} aside={timed ? `median ${p50} ${unit50}` : "no requests"} values={minute.map((s) => s.p99_us)} />
-      <Figure title="Open connections" value={count(last?.connections ?? 0)} aside={failed ? `${count(failed)} upstream failures` : "no upstream failures"} values={minute.map((s) => s.connections)} />
+      <Figure title="Open connections" value={count(last?.connections ?? 0)} aside={failed ? `${count(failed)} upstream failures` : ""} values={minute.map((s) => s.connections)} />
     </>
   );
 }

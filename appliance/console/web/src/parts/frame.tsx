@@ -98,7 +98,7 @@ const NEXT: Record<Theme, Theme> = { system: "dark", dark: "light", light: "syst
 function Top() {
   return (
     <header class="top">
-      <button class="search" aria-label="Search or jump to" aria-keyshortcuts="Control+K" onClick={() => (open.value = "palette")}>
+      <button class="search" aria-keyshortcuts="Control+K" onClick={() => (open.value = "palette")}>
         <Icon n="search" /><span class="grow">Search or jump to</span><span class="kbd">Ctrl K</span>
       </button>
       <span class="grow" />

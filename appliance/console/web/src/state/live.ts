@@ -2,6 +2,7 @@
 // the tab is hidden; when it is shown again, the whole is fetched anew.
 import { computed, signal } from "@preact/signals";
 import { api, Refused } from "../api/client";
+import { recall } from "./session";
 import type { Appliance, AuditEntry, Refusal, Sample, State } from "../api/types";
 
 /** How many seconds of traffic are kept. */
@@ -63,6 +64,10 @@ async function open(): Promise<void> {
   on<State>("state", take);
   on<Refusal[]>("refusals", (value) => (refusals.value = value));
   on<AuditEntry[]>("recent", (value) => (recent.value = value));
+  source.addEventListener("signed-out", () => {
+    close();
+    void recall();
+  });
   source.onopen = () => (link.value = "live");
   source.onerror = lost;
 }

@@ -1,6 +1,6 @@
 // Who is signed in. `undefined` until the appliance has answered.
 import { computed, signal } from "@preact/signals";
-import { api, onSignedOut, Refused } from "../api/client";
+import { api, onSignedOut, words } from "../api/client";
 import type { Session } from "../api/types";
 
 export const session = signal<Session | null | undefined>(undefined);
@@ -8,20 +8,24 @@ export const session = signal<Session | null | undefined>(undefined);
 /** Why the sign-in page is shown, where that needs a word. */
 export const doorNote = signal("");
 
+const ENDED = "Your session has ended. Sign in to go on where you were.";
+
 /** Whether the signed-in user may change anything. */
 export const admin = computed(() => session.value?.role === "admin");
 
 onSignedOut(() => {
-  if (session.value) doorNote.value = "Your session has ended. Sign in to go on where you were.";
+  if (session.value) doorNote.value = ENDED;
   session.value = null;
 });
 
 /** Asks the appliance who is signed in. */
 export async function recall(): Promise<void> {
   try {
-    session.value = await api.session();
+    const known = await api.session();
+    if (known === null && session.value) doorNote.value = ENDED;
+    session.value = known;
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) doorNote.value = error instanceof Error ? error.message : "";
+    doorNote.value = words(error);
     session.value = null;
   }
 }
