@@ -360,6 +360,17 @@ pub(crate) fn within<T: Read + PartialOrd>(
     if !inside {
         let key = reader.path.last().cloned().unwrap_or_default();
         let (least, most) = (quoted(least), quoted(most));
+        let (label, help) = if least == most {
+            (
+                format!("must be {least}"),
+                format!("this version of Redan knows {least} only"),
+            )
+        } else {
+            (
+                format!("must be {least} to {most}"),
+                format!("give a value from {least} to {most}"),
+            )
+        };
         let written = match value.tree() {
             Tree::Value(text) => text,
             _ => String::new(),
@@ -372,8 +383,8 @@ pub(crate) fn within<T: Read + PartialOrd>(
                 node.span(),
                 format!("`{key}` of {written} is out of range"),
             )
-            .label(format!("must be {least} to {most}"))
-            .help(Some(format!("give a value from {least} to {most}"))),
+            .label(label)
+            .help(Some(help)),
         );
     }
     inside

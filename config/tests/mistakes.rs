@@ -203,7 +203,7 @@ fn a_value_out_of_range_is_refused_with_its_bounds() {
         Kind::Range,
         "2",
         "`schema` of 2 is out of range",
-        "must be 1 to 1",
+        "this version of Redan knows 1 only",
     );
     one(
         "hosts = [",

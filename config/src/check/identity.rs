@@ -17,6 +17,7 @@ impl Check<'_> {
     pub(super) fn identity(&mut self) {
         let appliance = self.appliance;
         let identity = &appliance.identity;
+        let before = self.errors.len();
         if identity.roles.len() > ROLES {
             let message = format!("{} roles, at most {ROLES} are allowed", identity.roles.len());
             let mistake = self.key(Kind::Range, &at!["identity", "roles"], message);
@@ -82,7 +83,10 @@ impl Check<'_> {
             }
         }
         self.times();
-        self.administrator();
+        // A misspelt role is one mistake, not two.
+        if self.errors.len() == before {
+            self.administrator();
+        }
     }
 
     pub(super) fn knows_role(&self, role: &RoleName) -> bool {
