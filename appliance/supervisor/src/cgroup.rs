@@ -31,7 +31,7 @@ impl Groups {
     fn create_below(root: &Path, own: &str) -> Result<Self, String> {
         let base = root.join(own.trim_start_matches('/'));
         let Ok(available) = fs::read_to_string(base.join("cgroup.controllers")) else {
-            return Err("this host does not use the unified hierarchy; resource limits only".to_owned());
+            return Err("the unified hierarchy is not mounted at /sys/fs/cgroup; resource limits only".to_owned());
         };
         let missing: Vec<_> = CONTROLLERS
             .into_iter()
@@ -100,7 +100,7 @@ mod tests {
         assert!(
             Groups::create_below(root.path(), "/")
                 .unwrap_err()
-                .contains("does not use")
+                .contains("is not mounted")
         );
         fs::write(root.path().join("cgroup.controllers"), "hugetlb pids\n").unwrap();
         assert_eq!(

@@ -13,7 +13,7 @@ use crate::life::Cause;
 use crate::log::say;
 use crate::manifest::WIRES;
 use crate::outbox::Outbox;
-use crate::service::{Parcel, wire};
+use crate::service::{Parcel, StartError, wire};
 use crate::supervisor::{SELF, Supervisor, wall};
 
 /// The wires of a service that starts.
@@ -62,6 +62,7 @@ impl Supervisor {
         match outcome {
             Ok(()) => {}
             // There is a process, but it cannot be talked to.
+            Err(StartError::Send(error)) => Self::unsent(service, &error),
             Err(error) if service.life.is_running() => {
                 say(SELF, &format!("the {process}: {error}"));
                 service.life.condemn(Cause::Channel, now);

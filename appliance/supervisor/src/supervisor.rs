@@ -245,7 +245,16 @@ impl Supervisor {
             return;
         };
         if let Err(error) = service.send(parcel) {
-            Self::broken(service, &error.to_string());
+            Self::unsent(service, &error);
+        }
+    }
+
+    /// A process that is just exiting closes its channel before it can be reaped, and is to be told apart from one that reads
+    /// nothing.
+    pub(crate) fn unsent(service: &mut Service, error: &OutboxError) {
+        match error {
+            OutboxError::Channel(IpcError::Closed) => service.life.closed(Instant::now()),
+            error => Self::broken(service, &error.to_string()),
         }
     }
 
@@ -346,7 +355,7 @@ impl Supervisor {
         if let Some(process) = &mut service.process
             && let Err(error) = process.control.flush()
         {
-            Self::broken(service, &error.to_string());
+            Self::unsent(service, &error);
         }
     }
 
@@ -449,8 +458,11 @@ impl Supervisor {
         running.log.pump(now);
         let cause = service.life.died(now);
         let mut detail = match cause {
-            Some(cause) => format!("killed by the supervisor: {cause}"),
-            None => describe(status),
+            Some(cause) if status.terminating_signal() == Some(Signal::SIGKILL as i32) => {
+                format!("killed by the supervisor: {cause}")
+            }
+            // It ended by itself before the kill reached it.
+            _ => describe(status),
         };
         let words = running.failure.unwrap_or_else(|| running.log.last_words());
         if !words.is_empty() {
