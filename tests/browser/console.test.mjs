@@ -254,6 +254,35 @@ test("an address is blocked and let in again", async () => {
   await context.close();
 });
 
+test("a user and an API key are made, shown once, and ended", async () => {
+  const { page, context, go, clean, accessible, picture } = await inside();
+  const name = `guest${Date.now() % 100_000}`;
+  await go("/access");
+  await page.getByRole("button", { name: "New user" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill(name);
+  await accessible("new user");
+  await page.getByRole("button", { name: "Create" }).click();
+  const once = page.getByRole("dialog", { name: `User ${name}` });
+  assert.ok((await once.locator("code").textContent()).length >= 12);
+  await accessible("shown once");
+  await picture("shown-once-dark");
+  await once.getByRole("button", { name: "I have it" }).click();
+  await page.getByRole("button", { name: `Switch off ${name}` }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Switch off" }).click();
+  await page.getByRole("row", { name: new RegExp(name) }).getByText("switched off").waitFor();
+  await go("/access?show=keys&new=1");
+  await page.getByLabel("What for").fill(`test ${name}`);
+  await page.getByRole("button", { name: "Create" }).click();
+  const key = page.getByRole("dialog", { name: "API key", exact: true });
+  assert.match(await key.locator("code").textContent(), /^redan_/);
+  await key.getByRole("button", { name: "I have it" }).click();
+  await page.getByRole("row", { name: new RegExp(`test ${name}`) }).getByRole("button", { name: /^Revoke/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("row", { name: new RegExp(`test ${name}`) }).getByText("revoked").waitFor();
+  clean();
+  await context.close();
+});
+
 const PAGES = [["/", "overview"], ["/audit", "audit"], ["/configuration", "configuration"], ["/configuration/versions", "versions"], ["/configuration/edit", "editor"],
   ["/services", "services"], ["/access", "users"], ["/access?show=keys", "keys"], ["/access?show=account", "account"], ["/blocks", "blocks"], ["/no/such/page", "nothing"]];
 

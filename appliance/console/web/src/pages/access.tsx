@@ -22,6 +22,16 @@ const Once = ({ shown, close }: { shown: Shown; close: () => void }) => (
   </Dialog>
 );
 
+type Question = { title: string; text: string; button: string; act: () => void };
+
+/** Asks before something that cannot be taken back. */
+const Ask = ({ question, close }: { question: Question; close: () => void }) => (
+  <Dialog title={question.title} small close={close} submit={() => { close(); question.act(); }}
+    footer={<><button class="btn ghost" type="button" onClick={close}>Cancel</button><button class="btn primary">{question.button}</button></>}>
+    <p>{question.text}</p>
+  </Dialog>
+);
+
 const words = (text: string) => text.split(/[\s,]+/).filter(Boolean);
 
 function NewUser({ close, done }: { close: () => void; done: (shown: Shown) => void }) {
@@ -41,6 +51,7 @@ function NewUser({ close, done }: { close: () => void; done: (shown: Shown) => v
 function Users({ show }: { show: (shown: Shown) => void }) {
   const users = useLoad(api.users, []);
   const adding = useSignal(false);
+  const asked = useSignal<Question | null>(null);
   const enable = (user: User) => void api.changeUser(user.name, { enabled: !user.enabled }).then(() => { say(user.enabled ? `${user.name} can no longer sign in` : `${user.name} may sign in`); users.again(); }, complain);
   const reset = (user: User) => void api.resetUser(user.name).then((made) => { show({ title: `New password for ${user.name}`, text: "All sessions have ended. The password for the next sign-in:", secret: made.password }); users.again(); }, complain);
   return (
@@ -51,10 +62,11 @@ function Users({ show }: { show: (shown: Shown) => void }) {
           <tr key={user.name}><td>{user.name}</td><td class="sec">{user.roles.join(", ")}</td>
             <td>{!user.enabled ? <Pill tone="crit"><Icon n="ban" />switched off</Pill> : user.locked_until && new Date(user.locked_until) > new Date() ? <Pill tone="warn"><Icon n="clock" />locked</Pill> : user.must_change_password ? <Pill tone="info"><Icon n="key-round" />one-time password</Pill> : <Pill tone="ok"><Icon n="check" />active</Pill>}</td>
             <td class="sec">{user.signed_in_at ? <Time at={user.signed_in_at} /> : "never"}</td>
-            <td class="num actions">{admin.value && <><button class="btn ghost small" aria-label={`Reset password of ${user.name}`} onClick={() => reset(user)}>Reset password</button>
-              {user.name !== session.value?.name && <button class="btn small" aria-label={`${user.enabled ? "Switch off" : "Switch on"} ${user.name}`} onClick={() => enable(user)}>{user.enabled ? "Switch off" : "Switch on"}</button>}</>}</td></tr>
+            <td class="num actions">{admin.value && <><button class="btn ghost small" aria-label={`Reset password of ${user.name}`} onClick={() => (asked.value = { title: `Reset password of ${user.name}`, text: "The user is signed out everywhere and gets a one-time password, which you will see once.", button: "Reset password", act: () => reset(user) })}>Reset password</button>
+              {user.name !== session.value?.name && <button class="btn small" aria-label={`${user.enabled ? "Switch off" : "Switch on"} ${user.name}`} onClick={() => (user.enabled ? (asked.value = { title: `Switch off ${user.name}`, text: "All sessions and API keys of the user stop working at once.", button: "Switch off", act: () => enable(user) }) : enable(user))}>{user.enabled ? "Switch off" : "Switch on"}</button>}</>}</td></tr>
         ))}</tbody></table>
       )}</List>
+      {asked.value && <Ask question={asked.value} close={() => (asked.value = null)} />}
       {adding.value && <NewUser close={() => { adding.value = false; users.again(); }} done={show} />}
     </section>
   );
@@ -78,6 +90,7 @@ function NewKey({ close, done }: { close: () => void; done: (shown: Shown) => vo
 function Keys({ show }: { show: (shown: Shown) => void }) {
   const keys = useLoad(api.keys, []);
   const adding = route.value.searchParams.get("new") === "1" && admin.value;
+  const asked = useSignal<Question | null>(null);
   const rotate = (id: string) => void api.rotateKey(id).then((made) => { show({ title: "Rotated API key", text: "The secret before works for 24 hours more. The new one:", secret: made.key }); keys.again(); }, complain);
   const revoke = (id: string) => void api.revokeKey(id).then(() => { say("The key no longer works"); keys.again(); }, complain);
   return (
@@ -87,9 +100,10 @@ function Keys({ show }: { show: (shown: Shown) => void }) {
         <table><thead><tr><th>What for</th><th>Owner</th><th>Roles</th><th>Last used</th><th>Until</th><th>Id</th><th><span class="vh">Actions</span></th></tr></thead><tbody>{list.map((key) => (
           <tr key={key.id}><td class="say">{key.comment || <span class="dim">not said</span>}</td><td>{key.owner}</td><td class="sec">{key.roles.join(", ")}</td><td class="sec">{key.used_at ? `${ago(key.used_at)} ago` : "never"}</td>
             <td>{key.revoked ? <Pill tone="crit"><Icon n="ban" />revoked</Pill> : <Time at={key.expires_at} seconds={false} />}</td><td class="mono dim">{key.id}</td>
-            <td class="num actions">{admin.value && !key.revoked && <><button class="btn ghost small" aria-label={`Rotate key ${key.id}`} onClick={() => rotate(key.id)}>Rotate</button><button class="btn small danger" aria-label={`Revoke key ${key.id}`} onClick={() => revoke(key.id)}>Revoke</button></>}</td></tr>
+            <td class="num actions">{admin.value && !key.revoked && <><button class="btn ghost small" aria-label={`Rotate key ${key.id}`} onClick={() => rotate(key.id)}>Rotate</button><button class="btn small danger" aria-label={`Revoke key ${key.id}`} onClick={() => (asked.value = { title: `Revoke key ${key.id}`, text: "Whatever uses it is refused at once. This cannot be undone.", button: "Revoke", act: () => revoke(key.id) })}>Revoke</button></>}</td></tr>
         ))}</tbody></table>
       )}</List>
+      {asked.value && <Ask question={asked.value} close={() => (asked.value = null)} />}
       {adding && <NewKey close={() => { query({ new: undefined }); keys.again(); }} done={show} />}
     </section>
   );

@@ -250,8 +250,8 @@ function Inspector({ entry }: { entry: AuditEntry }) {
           {entry.request && <><dt>Request</dt><dd class="mono">{entry.request.method} {entry.request.path} → {entry.request.status}</dd>
             {entry.request.count > 1 && <><dt>Stands for</dt><dd>{entry.request.count} such requests</dd></>}</>}
         </dl>
-        {entry.before !== null && <div><h3>Before</h3><pre class="secret text wrap">{entry.before}</pre></div>}
-        {entry.after !== null && <div><h3>After</h3><pre class="secret text wrap">{entry.after}</pre></div>}
+        {entry.before !== null && <div><h3>Before</h3><pre class="secret doc wrap">{entry.before}</pre></div>}
+        {entry.after !== null && <div><h3>After</h3><pre class="secret doc wrap">{entry.after}</pre></div>}
       </div>
       <footer>
         <button class="btn" onClick={() => only("actor", entry.actor)}><Icon n="filter" />This actor</button>

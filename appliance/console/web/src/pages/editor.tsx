@@ -11,7 +11,6 @@ import { expect, pending, refresh, state } from "../state/live";
 import { useLoad } from "../state/load";
 import { go } from "../state/route";
 import { admin } from "../state/session";
-import { say } from "../state/toast";
 
 const WAITS = [30, 60, 120, 300, 600];
 
@@ -89,7 +88,7 @@ function Text({ mistakes, area }: { mistakes: Mistake[]; area: { current: HTMLTe
   const bad = new Set(mistakes.filter((one) => one.fatal).map((one) => one.line));
   const count = now.text.split("\n").length;
   return (
-    <div class="editor text">
+    <div class="editor doc">
       <div class="gutter" ref={gutter} aria-hidden="true">{Array.from({ length: count }, (_, i) => <>{i > 0 && "\n"}{bad.has(i + 1) ? <b>● {i + 1}</b> : i + 1}</>)}</div>
       <textarea ref={area} aria-label="Configuration document" spellcheck={false} autocapitalize="off" autocomplete="off" wrap="off" readOnly={!admin.value} value={now.text}
         onInput={(event) => (draft.value = { ...now, text: event.currentTarget.value })} onScroll={(event) => { if (gutter.current) gutter.current.scrollTop = event.currentTarget.scrollTop; }} />
@@ -144,7 +143,7 @@ export function Editor() {
             : mistakes.length === 0 && <Empty icon="check" title="Same as what runs">Edit the text; every change is checked as you type.</Empty>)}
         </div>
       </section>
-      {applying.value && check.found && <Apply check={check.found} close={() => { applying.value = false; if (!changed.value) say("Applied; keep it or it is taken back"); }} />}
+      {applying.value && check.found && <Apply check={check.found} close={() => (applying.value = false)} />}
     </div>
   );
 }

@@ -47,7 +47,7 @@ function Chart() {
   const samples = traffic.value;
   const sample = pointed.value === null ? samples.at(-1) : (samples[pointed.value] ?? samples.at(-1));
   return (
-    <section class="card s8" aria-label="Traffic">
+    <section class="card s8 traffic" aria-label="Traffic">
       <header><h2>Traffic</h2><span class="dim">{pointed.value !== null && sample ? <Time at={new Date(sample.at * 1000).toISOString()} /> : "last 15 minutes"}</span><span class="grow" />
         <div class="legend"><span><i />Allowed <output>{sample ? sample.requests - sample.refused : 0}</output>/s</span><span class="b"><i />Refused <output>{sample?.refused ?? 0}</output>/s</span></div></header>
       <Traffic />

@@ -1,6 +1,6 @@
 // The processes of the appliance, one card each: state, figures, and what confines it.
 import type { Service } from "../api/types";
-import { Bones, Icon, Pill, Time, ago, bytes } from "../parts/basics";
+import { Bones, Icon, Note, Pill, Time, ago, bytes } from "../parts/basics";
 import { appliance, state } from "../state/live";
 import { ServicePill } from "./overview";
 
@@ -45,9 +45,12 @@ export function Services() {
     <main class="main" id="main" tabIndex={-1}><div class="page">
       <div class="head"><div><h1>Services</h1><p>Each is a process of its own that can do only its own job{appliance.value && <>, running as {appliance.value.mode}</>}.</p></div><span class="grow" />
         {audit && <Pill title="Where private keys live"><Icon n="key-round" />Keys: {audit.device}</Pill>}</div>
-      {(state.value?.attention ?? []).filter((one) => one.page === "/services").map((one) => (
-        <div class="verdict" key={one.title}><div class={`note ${one.level === "critical" ? "crit" : "warn"}`}><Icon n={one.level === "critical" ? "octagon-alert" : "triangle-alert"} /><div><b>{one.title}.</b> {one.detail}</div></div></div>
-      ))}
+      {(["critical", "warning"] as const).map((level) => {
+        const list = (state.value?.attention ?? []).filter((one) => one.page === "/services" && one.level === level);
+        return list.length > 0 && (
+          <div class="verdict" key={level}><Note tone={level === "critical" ? "crit" : "warn"}>{list.map((one) => <p key={one.title + one.detail}><b>{one.title}.</b> {one.detail}</p>)}</Note></div>
+        );
+      })}
       {list ? <div class="grid">{list.map((service) => <Card key={service.name} service={service} />)}</div> : <div class="card"><Bones lines={8} /></div>}
       {appliance.value && <p class="sec below">Redan {appliance.value.version}{list?.[0]?.since && <>, first service started <Time at={list.map((one) => one.since ?? "").filter(Boolean).sort()[0] ?? ""} /></>}</p>}
     </div></main>

@@ -67,7 +67,14 @@ export function span(milliseconds: number): string {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-export const ago = (at: string) => span(Date.now() - new Date(at).getTime());
+/** How long ago, in its largest unit. */
+export function ago(at: string): string {
+  const s = Math.max(0, Math.round((Date.now() - new Date(at).getTime()) / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} d`;
+}
 
 export const count = (n: number) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1e4 ? `${(n / 1e3).toFixed(1)}k` : n.toLocaleString("en"));
 

@@ -6,8 +6,6 @@ import uPlot from "uplot";
 import { state, traffic } from "../state/live";
 import { clock } from "../state/theme";
 
-const HEIGHT = 252;
-
 /** The second under the pointer, if any. */
 export const pointed = signal<number | null>(null);
 
@@ -61,8 +59,8 @@ export function Traffic() {
         u.ctx.restore();
       };
       plot = new uPlot({
-        width: element.clientWidth - 20,
-        height: HEIGHT,
+        width: element.clientWidth,
+        height: element.clientHeight,
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.1)] } },
@@ -76,7 +74,7 @@ export function Traffic() {
       }, data(), element);
     };
     make();
-    const resized = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth - 20, height: HEIGHT }));
+    const resized = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: element.clientHeight }));
     resized.observe(element);
     const themed = new MutationObserver(make);
     themed.observe(document.documentElement, { attributeFilter: ["data-theme"] });

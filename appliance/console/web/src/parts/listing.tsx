@@ -29,7 +29,7 @@ function line(text: string): ComponentChildren {
 export function Listing({ text }: { text: string }) {
   const lines = text.replace(/\n$/, "").split("\n");
   return (
-    <div class="listing text" tabIndex={0} role="group" aria-label="Document">
+    <div class="listing doc" tabIndex={0} role="group" aria-label="Document">
       <div class="gutter" aria-hidden="true">{lines.map((_, i) => i + 1).join("\n")}</div>
       <pre>{lines.map((one, i) => <>{i > 0 && "\n"}{line(one)}</>)}</pre>
     </div>
