@@ -1,0 +1,103 @@
+//! Connections of clients: who they are, and the two protocols that they speak.
+
+pub(crate) mod h1;
+pub(crate) mod h2;
+mod watch;
+
+use crate::rate::{Cell, Subject};
+use crate::snapshot::Published;
+use crate::source::Source;
+use crate::worker::Worker;
+use redan_types::{Generation, ServiceName};
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Cells that a connection keeps: one for each scope that its requests meet, rarely more than two.
+const CELLS: usize = 8;
+
+/// The client of a connection, and the service that its handshake named.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) address: IpAddr,
+    pub(crate) source: Source,
+    /// The address as text, for `X-Forwarded-For`.
+    pub(crate) text: String,
+    /// `for=…;proto=https;host=`, the beginning of `Forwarded`.
+    pub(crate) forwarded: String,
+    listener: SocketAddr,
+    name: ServiceName,
+    service: RefCell<(Generation, Arc<Published>)>,
+    cells: RefCell<Vec<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    scope: Arc<str>,
+    subject: Subject,
+    limit: u32,
+    cell: Arc<Cell>,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        address: IpAddr,
+        listener: SocketAddr,
+        generation: Generation,
+        service: Arc<Published>,
+    ) -> Self {
+        let address = address.to_canonical();
+        // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
+        let node = match address {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("\"[{v6}]\""),
+        };
+        Self {
+            worker,
+            address,
+            source: Source::of(address),
+            text: address.to_string(),
+            forwarded: format!("for={node};proto=https;host="),
+            listener,
+            name: service.name.clone(),
+            service: RefCell::new((generation, service)),
+            cells: RefCell::default(),
+        }
+    }
+
+    /// The service as the running configuration has it; `None` when it is no longer published there.
+    pub(crate) fn service(&self) -> Option<Arc<Published>> {
+        let snapshot = self.worker.snapshot.borrow();
+        let mut known = self.service.borrow_mut();
+        if known.0 != snapshot.generation {
+            let site = snapshot.sites.get(&self.listener)?;
+            *known = (snapshot.generation, Arc::clone(site.named(&self.name)?));
+        }
+        Some(Arc::clone(&known.1))
+    }
+
+    /// The cell that counts a subject in a scope.
+    pub(crate) fn cell(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Arc<Cell> {
+        let mut cells = self.cells.borrow_mut();
+        let known = cells
+            .iter()
+            .find(|held| held.limit == limit && Arc::ptr_eq(&held.scope, scope) && held.subject == *subject);
+        if let Some(held) = known {
+            return Arc::clone(&held.cell);
+        }
+        let cell = self.worker.shared.cells.find(scope, subject, limit);
+        if cells.len() >= CELLS {
+            cells.remove(0);
+        }
+        cells.push(Held {
+            scope: Arc::clone(scope),
+            subject: subject.clone(),
+            limit,
+            cell: Arc::clone(&cell),
+        });
+        cell
+    }
+}

@@ -1,0 +1,185 @@
+//! Looks at the frames of an HTTP/2 client as they pass, and counts those that cost us work without bringing the client anywhere.
+//!
+//! `h2` bounds what it keeps; it does not mind being asked for ever. The floods of 2019 (PING, SETTINGS, empty DATA, PRIORITY) and the
+//! rapid reset of 2023 (CVE-2023-44487) are all of that kind.
+
+use crate::clock::Moment;
+
+/// The client preface, before the first frame (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+const HEADER: usize = 9;
+
+/// Counts are for this many milliseconds.
+const WINDOW: u64 = 10_000;
+/// `RST_STREAM` frames in a window.
+const RESETS: u32 = 100;
+/// Other frames without progress in a window, beyond one for each kilobyte of content either way.
+const IDLE_FRAMES: u32 = 500;
+
+/// The frames of one connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    skip: usize,
+    header: [u8; HEADER],
+    have: usize,
+    since: Moment,
+    resets: u32,
+    idle: u32,
+    content: u64,
+}
+
+/// Why a connection is ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Flood {
+    /// Streams opened and reset, again and again.
+    #[error("an HTTP/2 client resets stream after stream")]
+    Resets,
+    /// Frames that lead nowhere.
+    #[error("an HTTP/2 client sends frames without progress")]
+    IdleFrames,
+}
+
+impl Watch {
+    pub(crate) const fn new(now: Moment) -> Self {
+        Self {
+            skip: PREFACE,
+            header: [0; HEADER],
+            have: 0,
+            since: now,
+            resets: 0,
+            idle: 0,
+            content: 0,
+        }
+    }
+
+    /// Content sent to the client: its window updates are paid for.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.content = self.content.saturating_add(u64::try_from(bytes).unwrap_or(0));
+    }
+
+    /// Looks at bytes from the client.
+    pub(crate) fn received(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Flood> {
+        if now.since(self.since) > WINDOW {
+            self.since = now;
+            (self.resets, self.idle, self.content) = (0, 0, 0);
+        }
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let wanted = HEADER - self.have;
+            let (part, rest) = bytes.split_at_checked(wanted).unwrap_or((bytes, &[]));
+            if let Some(room) = self.header.get_mut(self.have..self.have + part.len()) {
+                room.copy_from_slice(part);
+            }
+            self.have += part.len();
+            bytes = rest;
+            if self.have < HEADER {
+                return Ok(());
+            }
+            self.have = 0;
+            let [a, b, c, kind, flags, ..] = self.header;
+            self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            self.frame(kind, flags)?;
+        }
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8) -> Result<(), Flood> {
+        const END_STREAM: u8 = 1;
+        match kind {
+            // DATA
+            0 if self.skip > 0 => self.content = self.content.saturating_add(self.skip as u64),
+            0 if flags & END_STREAM != 0 => {}
+            // HEADERS: the stages and the limits of `h2` look after these.
+            1 => {}
+            // RST_STREAM
+            3 => {
+                self.resets += 1;
+                if self.resets > RESETS {
+                    return Err(Flood::Resets);
+                }
+            }
+            // Empty DATA, PRIORITY, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION and whatever is unknown.
+            _ => {
+                self.idle += 1;
+                if u64::from(self.idle) > u64::from(IDLE_FRAMES) + self.content / 1_024 {
+                    return Err(Flood::IdleFrames);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flood, IDLE_FRAMES, PREFACE, RESETS, Watch};
+    use crate::clock::Moment;
+    use proptest::prelude::{any, prop, proptest};
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        let mut bytes = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+        bytes.resize(bytes.len() + payload, 0);
+        bytes
+    }
+
+    fn watch() -> Watch {
+        let mut watch = Watch::new(Moment::START);
+        watch.received(&[b'x'; PREFACE], Moment::START).unwrap();
+        watch
+    }
+
+    #[test]
+    fn a_rapid_reset_is_noticed_and_a_slow_one_is_not() {
+        let mut fast = watch();
+        let reset = frame(3, 0, 4);
+        for _ in 0..RESETS {
+            fast.received(&reset, Moment::START).unwrap();
+        }
+        assert_eq!(fast.received(&reset, Moment::START), Err(Flood::Resets));
+        let mut slow = watch();
+        for second in 0..1_000 {
+            slow.received(&reset, Moment::START.after(second * 1_000)).unwrap();
+        }
+    }
+
+    #[test]
+    fn frames_without_progress_are_bounded() {
+        for (kind, payload) in [(6, 8), (4, 0), (4, 6), (0, 0), (2, 5), (8, 4), (9, 0), (0x77, 3)] {
+            let mut watch = watch();
+            let bytes = frame(kind, 0, payload);
+            for _ in 0..IDLE_FRAMES {
+                watch.received(&bytes, Moment::START).unwrap();
+            }
+            assert_eq!(watch.received(&bytes, Moment::START), Err(Flood::IdleFrames), "{kind}");
+        }
+    }
+
+    #[test]
+    fn window_updates_of_a_download_are_progress() {
+        let mut watch = watch();
+        for _ in 0..10_000 {
+            watch.sent(16_384);
+            watch.received(&frame(8, 0, 4), Moment::START).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_count_does_not_depend_on_how_the_bytes_are_cut(
+            frames in prop::collection::vec((0_u8..10, any::<u8>(), 0_usize..40), 0..60),
+            cut in 1_usize..50,
+        ) {
+            let bytes: Vec<u8> = frames.iter().flat_map(|(kind, flags, payload)| frame(*kind, *flags, *payload)).collect();
+            let (mut whole, mut pieces) = (watch(), watch());
+            let first = whole.received(&bytes, Moment::START);
+            let second = bytes.chunks(cut).try_for_each(|piece| pieces.received(piece, Moment::START));
+            assert_eq!(first, second);
+            assert_eq!((whole.resets, whole.idle, whole.content), (pieces.resets, pieces.idle, pieces.content));
+        }
+    }
+}

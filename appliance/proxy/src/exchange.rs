@@ -1,0 +1,697 @@
+//! One request and its response: through the stages, to an upstream and back. The same for HTTP/1.1 and HTTP/2 clients.
+
+use crate::body::{Encoder, Pipe, Step};
+use crate::buffer::Buffer;
+use crate::clock::{Expired, Moment, Timer};
+use crate::connection::Peer;
+use crate::incident::hexadecimal;
+use crate::rate::Standing;
+use crate::snapshot::{Published, RoutePlan};
+use crate::stages::event::{Ended, record};
+use crate::stages::headers::{HeaderPlan, Own};
+use crate::stages::{Admitted, Denial, Findings, admit, authenticate, limits, mask};
+use crate::upstream::{Connection, UpstreamFault, UpstreamStep};
+use redan_http1::{
+    BodyDecoder, Field, FieldName, FieldValue, Fields, Limits, Method, Persistence, Refusal, RequestHead,
+    RequestWriter, ResponseFraming, ResponseHead, Status, Target, Version,
+};
+use redan_ipc::messages::traffic::Verdict;
+use redan_types::IncidentId;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A client that asked for something, over either protocol.
+pub(crate) trait Client {
+    /// The version to which responses are framed.
+    fn version(&self) -> Version;
+    /// Appends more of the request's body to `data`. May be dropped and called again.
+    fn poll_body(&mut self, cx: &mut Context<'_>, data: &mut Vec<u8>) -> Poll<Result<Step, BodyFault>>;
+    /// Says that the body is wanted.
+    async fn proceed(&mut self) -> Result<(), Gone>;
+    /// Begins the response.
+    fn begin(&mut self, reply: &Reply<'_>) -> Result<(), Gone>;
+    /// Takes content of the response; sends it when enough has come together.
+    async fn data(&mut self, piece: &[u8]) -> Result<(), Gone>;
+    /// Sends what has come together.
+    async fn flush(&mut self) -> Result<(), Gone>;
+    /// Ends the response and sends all of it.
+    async fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Gone>;
+}
+
+/// The client has gone or does not read: nothing can be told to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gone;
+
+/// Why no more of a request's body comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BodyFault {
+    /// The client went away.
+    Gone,
+    /// The body breaks a rule.
+    Refused(Refusal),
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) status: Status,
+    pub(crate) plan: Option<&'a HeaderPlan>,
+    pub(crate) fields: Option<&'a Fields>,
+    pub(crate) own: Own<'a>,
+    pub(crate) framing: ResponseFraming,
+    /// Whether the connection may carry another request afterwards, as far as this response goes.
+    pub(crate) keep: bool,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum After {
+    /// Answered, but bytes of the request may still come: the connection must end.
+    Close,
+    /// The client has gone, or got half a response: nothing more can be said.
+    Cut,
+    /// Answered, everything read; the connection ends.
+    End,
+    /// Answered; the connection may go on.
+    Keep,
+}
+
+/// Why a request was not answered by an upstream.
+#[derive(Debug)]
+enum Failure {
+    /// After the response had begun, or to a client that has gone.
+    Cut(Option<Denial>),
+    /// Before the response began: the client gets a page.
+    Denied(Denial),
+}
+
+impl From<Denial> for Failure {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Gone> for Failure {
+    fn from(Gone: Gone) -> Self {
+        Self::Cut(None)
+    }
+}
+
+/// One request being answered.
+struct Exchange<'e> {
+    peer: &'e Peer,
+    timer: &'e Timer,
+    service: &'e Published,
+    head: &'e RequestHead,
+    id: [u8; 16],
+    incident: IncidentId,
+    received: u64,
+    sent: u64,
+    /// Whether all of the request's body has been read.
+    read: bool,
+}
+
+/// Answers a request.
+pub(crate) async fn run<C: Client>(peer: &Peer, timer: &Timer, head: &RequestHead, client: &mut C) -> After {
+    let start = Instant::now();
+    let incident = peer.worker.incidents.next();
+    let mut findings = Findings::default();
+    let Some(service) = peer.service() else {
+        let denial = Denial::new(Verdict::Route, 421, "the service is no longer published here");
+        return refuse(peer, None, Some(head), client, &denial, &findings, incident).await;
+    };
+    let mut exchange = Exchange {
+        peer,
+        timer,
+        service: &service,
+        head,
+        id: hexadecimal(incident),
+        incident,
+        received: 0,
+        sent: 0,
+        read: !head.framing().has_body(),
+    };
+    let outcome = match admit(peer, &service, head, &mut findings).await {
+        Ok(admitted) => exchange.forward(&admitted, client).await,
+        Err(denial) => Err(Failure::Denied(denial)),
+    };
+    let persistent = head.persistence() == Persistence::KeepAlive && exchange.read;
+    let answered = match (exchange.read, persistent) {
+        (false, _) => After::Close,
+        (true, false) => After::End,
+        (true, true) => After::Keep,
+    };
+    let (status, denial, after) = match outcome {
+        Ok(status) => (status, None, answered),
+        Err(Failure::Cut(denial)) => (499, denial, After::Cut),
+        Err(Failure::Denied(denial)) => {
+            let reply = Refused {
+                service: Some(&service),
+                head: Some(head),
+                status: denial.status,
+                standing: findings.standing,
+                retry_after: denial.retry_after,
+                incident,
+                keep: persistent,
+            };
+            let after = match reply.send(client).await {
+                Ok(()) => answered,
+                Err(Gone) => After::Cut,
+            };
+            (denial.status, Some(denial), after)
+        }
+    };
+    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    record(
+        peer,
+        &Ended {
+            service: Some(&service),
+            head: Some(head),
+            findings: &findings,
+            denial: denial.as_ref(),
+            incident,
+            status,
+            received: exchange.received,
+            sent: exchange.sent,
+            micros,
+        },
+    );
+    after
+}
+
+/// Answers a request that no service takes or that could not even be read; the connection ends.
+pub(crate) async fn refuse<C: Client>(
+    peer: &Peer,
+    service: Option<&Published>,
+    head: Option<&RequestHead>,
+    client: &mut C,
+    denial: &Denial,
+    findings: &Findings,
+    incident: IncidentId,
+) -> After {
+    let reply = Refused {
+        service,
+        head,
+        status: denial.status,
+        standing: None,
+        retry_after: denial.retry_after,
+        incident,
+        keep: false,
+    };
+    let sent = reply.send(client).await;
+    record(
+        peer,
+        &Ended {
+            service,
+            head,
+            findings,
+            denial: Some(denial),
+            incident,
+            status: denial.status,
+            received: 0,
+            sent: 0,
+            micros: 0,
+        },
+    );
+    if sent.is_ok() { After::Close } else { After::Cut }
+}
+
+/// A page in place of a response.
+struct Refused<'a> {
+    service: Option<&'a Published>,
+    head: Option<&'a RequestHead>,
+    status: u16,
+    standing: Option<Standing>,
+    retry_after: Option<u64>,
+    incident: IncidentId,
+    keep: bool,
+}
+
+impl Refused<'_> {
+    async fn send<C: Client>(&self, client: &mut C) -> Result<(), Gone> {
+        let asked = self.head.map(RequestHead::fields);
+        let page = mask::page(self.service, self.status, asked, self.incident);
+        let length = u64::try_from(page.body.len()).map_err(|_| Gone)?;
+        let is_head = self.head.is_some_and(|head| head.method() == Method::Head);
+        let id = hexadecimal(self.incident);
+        client.begin(&Reply {
+            status: Status::new(self.status).ok_or(Gone)?,
+            plan: self.service.map(|service| &service.headers),
+            fields: None,
+            own: Own {
+                id: &id,
+                standing: self.standing,
+                retry_after: self.retry_after,
+                authenticate: self.status == 401,
+                content_type: Some(page.content_type),
+            },
+            framing: if is_head {
+                ResponseFraming::None {
+                    announced: Some(length),
+                }
+            } else {
+                ResponseFraming::Length(length)
+            },
+            keep: self.keep,
+        })?;
+        if !is_head {
+            client.data(page.body.as_bytes()).await?;
+        }
+        client.end(None).await
+    }
+}
+
+impl Exchange<'_> {
+    /// Sends the request to an upstream and its response to the client; gives the status.
+    async fn forward<C: Client>(&mut self, admitted: &Admitted<'_>, client: &mut C) -> Result<u16, Failure> {
+        let mut request = Buffer::take();
+        self.write_request(admitted, &mut request)?;
+        let mut upload = Upload::new(self);
+        if !self.read {
+            if self.head.expects_continue() {
+                client.proceed().await?;
+            }
+            // What has come already leaves together with the head.
+            upload.gather(self, client, &mut request)?;
+        }
+        let (connection, response) = self.ask(admitted.route, client, &request, &mut upload).await?;
+        drop(request);
+        drop(upload);
+        self.answer(admitted, client, connection, &response).await
+    }
+
+    /// Sends the request, to another server or once more where that is safe, until one answers.
+    async fn ask<C: Client>(
+        &mut self,
+        route: &RoutePlan,
+        client: &mut C,
+        request: &[u8],
+        upload: &mut Upload,
+    ) -> Result<(Connection, ResponseHead), Failure> {
+        let plan = &route.upstreams;
+        let pool = &self.peer.worker.pool;
+        pool.earn();
+        let repeatable = self.head.method().is_idempotent() && !self.head.framing().has_body();
+        let mut retries = plan.retries;
+        let mut stale = 0;
+        loop {
+            let now = self.timer.now();
+            let Some(server) = pool.choose(plan, now) else {
+                return Err(unanswered(&UpstreamFault::AllDown).into());
+            };
+            let connection = match pool.take(server, repeatable, now) {
+                Some(connection) => Ok(connection),
+                None => Connection::open(server, self.timer, plan.connect_timeout).await,
+            };
+            let (fault, reused) = match connection {
+                // Nothing was sent: the request may go anywhere.
+                Err(fault) => (fault, None),
+                Ok(mut connection) => {
+                    let reused = connection.is_reused();
+                    match self
+                        .once(plan.response_timeout, &mut connection, client, request, upload)
+                        .await
+                    {
+                        Ok(response) => {
+                            server.succeeded();
+                            return Ok((connection, response));
+                        }
+                        Err(Either::Failure(failure)) => return Err(failure),
+                        Err(Either::Fault(fault)) => (fault, Some(reused)),
+                    }
+                }
+            };
+            // A kept connection that the server had closed meanwhile says nothing about the server.
+            if reused == Some(true)
+                && matches!(fault, UpstreamFault::Closed | UpstreamFault::Socket(_))
+                && stale < STALE
+            {
+                stale += 1;
+                if repeatable {
+                    continue;
+                }
+            } else {
+                server.failed(now);
+            }
+            let again = match fault {
+                UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => true,
+                UpstreamFault::Closed | UpstreamFault::Socket(_) => repeatable,
+                UpstreamFault::AllDown | UpstreamFault::Refused(_) | UpstreamFault::Timeout => false,
+            };
+            if !again || retries == 0 || !pool.pay() {
+                return Err(unanswered(&fault).into());
+            }
+            retries -= 1;
+        }
+    }
+
+    async fn once<C: Client>(
+        &mut self,
+        patience: u64,
+        connection: &mut Connection,
+        client: &mut C,
+        request: &[u8],
+        upload: &mut Upload,
+    ) -> Result<ResponseHead, Either> {
+        self.timer
+            .within(patience, connection.send(request))
+            .await
+            .map_err(|Expired| UpstreamFault::Timeout)?
+            .map_err(UpstreamFault::Socket)?;
+        while !self.read {
+            let deadline = upload.deadline();
+            let content = &mut upload.content;
+            let event = self
+                .timer
+                .until(
+                    deadline,
+                    poll_fn(|cx| {
+                        // A response before the end of the body: nothing more of the body is wanted.
+                        if connection.poll_readable(cx).is_ready() {
+                            return Poll::Ready(None);
+                        }
+                        client.poll_body(cx, content).map(Some)
+                    }),
+                )
+                .await;
+            let step = match event {
+                Err(Expired) => {
+                    return Err(Denial::new(Verdict::Limit, 408, "the body came too slowly").into());
+                }
+                Ok(None) => break,
+                Ok(Some(step)) => step,
+            };
+            let mut out = Buffer::take();
+            upload.take(self, step, &mut out)?;
+            self.timer
+                .within(patience, connection.send(&out))
+                .await
+                .map_err(|Expired| UpstreamFault::Timeout)?
+                .map_err(UpstreamFault::Socket)?;
+        }
+        let response = self
+            .timer
+            .within(patience, connection.head(self.head.method(), &Limits::default()))
+            .await
+            .map_err(|Expired| UpstreamFault::Timeout)??;
+        Ok(response)
+    }
+
+    /// Sends the response on.
+    async fn answer<C: Client>(
+        &mut self,
+        admitted: &Admitted<'_>,
+        client: &mut C,
+        mut connection: Connection,
+        response: &ResponseHead,
+    ) -> Result<u16, Failure> {
+        let status = response.status();
+        let keep = self.head.persistence() == Persistence::KeepAlive && self.read;
+        if self.service.mask_errors && status.code() >= 500 {
+            let page = Refused {
+                service: Some(self.service),
+                head: Some(self.head),
+                status: status.code(),
+                standing: admitted.standing,
+                retry_after: None,
+                incident: self.incident,
+                keep,
+            };
+            page.send(client).await?;
+            return Ok(status.code());
+        }
+        let mut pipe = Pipe::default();
+        client.begin(&Reply {
+            status,
+            plan: Some(&self.service.headers),
+            fields: Some(response.fields()),
+            own: Own {
+                id: &self.id,
+                standing: admitted.standing,
+                retry_after: None,
+                authenticate: false,
+                content_type: None,
+            },
+            framing: pipe.framing(response.framing().towards(client.version())),
+            keep,
+        })?;
+        let mut decoder = BodyDecoder::for_response(response.framing(), &Limits::default());
+        let trailers = self
+            .relay(
+                admitted.route.upstreams.response_timeout,
+                client,
+                &mut connection,
+                &mut decoder,
+                &mut pipe,
+            )
+            .await?;
+        // The upstream's part is over whatever the client does with its copy. A body on a request that rarely has one may have been
+        // overlooked there and be taken for the next request.
+        if connection.is_reusable(response, &decoder) && self.read && !self.head.body_is_unusual() {
+            self.peer.worker.pool.put(connection, self.timer.now());
+        }
+        client.end(trailers.as_ref()).await?;
+        Ok(status.code())
+    }
+
+    /// Sends the content on as it comes; gives the trailers.
+    async fn relay<C: Client>(
+        &mut self,
+        patience: u64,
+        client: &mut C,
+        connection: &mut Connection,
+        decoder: &mut BodyDecoder,
+        pipe: &mut Pipe,
+    ) -> Result<Option<Fields>, Failure> {
+        let cut = |refusal| Failure::Cut(Some(unanswered(&UpstreamFault::Refused(refusal))));
+        loop {
+            let (step, consumed) = connection.decode(decoder).map_err(cut)?;
+            match step {
+                UpstreamStep::Data(range) => {
+                    let piece = connection.unread().get(range).unwrap_or_default();
+                    self.sent += u64::try_from(piece.len()).unwrap_or(0);
+                    if pipe.is_empty() {
+                        client.data(piece).await?;
+                    } else {
+                        let mut changed = Buffer::take();
+                        pipe.data(piece, &mut changed);
+                        client.data(&changed).await?;
+                    }
+                    connection.consume(consumed);
+                }
+                UpstreamStep::End(trailers) => {
+                    connection.consume(consumed);
+                    if !pipe.is_empty() {
+                        let mut rest = Buffer::take();
+                        pipe.end(&mut rest);
+                        client.data(&rest).await?;
+                    }
+                    return Ok(pipe.trailers(trailers));
+                }
+                UpstreamStep::Pending => {
+                    connection.consume(consumed);
+                    // Only what would wait is sent alone: head and body leave together where both have come.
+                    let ready = poll_fn(|cx| Poll::Ready(connection.poll_fill(cx))).await;
+                    let filled = match ready {
+                        Poll::Ready(filled) => Ok(filled),
+                        Poll::Pending => {
+                            client.flush().await?;
+                            self.timer.within(patience, connection.fill()).await
+                        }
+                    };
+                    match filled {
+                        Ok(Ok(0)) => decoder.finish().map_err(cut)?,
+                        Ok(Ok(_)) => {}
+                        Ok(Err(error)) => return Err(Failure::Cut(Some(unanswered(&UpstreamFault::Socket(error))))),
+                        Err(Expired) => return Err(Failure::Cut(Some(unanswered(&UpstreamFault::Timeout)))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the request's head for the upstream, from the model and never from the client's bytes.
+    fn write_request(&self, admitted: &Admitted<'_>, out: &mut Vec<u8>) -> Result<(), Denial> {
+        let (head, peer) = (self.head, self.peer);
+        let malformed = |_| Denial::new(Verdict::Framing, 400, "the request cannot be written for the upstream");
+        let target = Target::new(admitted.path.forward(), head.target().query()).map_err(malformed)?;
+        let host = head.authority().to_string();
+        let forwarded = if host.contains(':') {
+            format!("{}\"{host}\"", peer.forwarded)
+        } else {
+            format!("{}{host}", peer.forwarded)
+        };
+        let value = |text: &str| FieldValue::new(text.as_bytes()).is_ok();
+        debug_assert!(value(&forwarded) && value(&host) && value(&peer.text));
+        let mut writer = RequestWriter::begin(out, head.method(), target, head.authority());
+        writer.forward_if(head.fields(), |field| {
+            !is_forwarding(field) && authenticate::credential(&self.service.key_header, field).is_none()
+        });
+        for (name, text) in [
+            (X_FORWARDED_FOR, peer.text.as_bytes()),
+            (X_FORWARDED_HOST, host.as_bytes()),
+            (X_FORWARDED_PROTO, b"https".as_slice()),
+            (FORWARDED, forwarded.as_bytes()),
+            (X_REQUEST_ID, self.id.as_slice()),
+        ] {
+            let value = FieldValue::new(text).map_err(|_| malformed(Refusal::FieldValueCharacter))?;
+            writer.field(name, value);
+        }
+        writer.finish(head.framing(), Persistence::KeepAlive);
+        Ok(())
+    }
+}
+
+const FORWARDED: FieldName<'static> = FieldName::constant("forwarded");
+const X_FORWARDED_FOR: FieldName<'static> = FieldName::constant("x-forwarded-for");
+const X_FORWARDED_HOST: FieldName<'static> = FieldName::constant("x-forwarded-host");
+const X_FORWARDED_PROTO: FieldName<'static> = FieldName::constant("x-forwarded-proto");
+const X_REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
+
+/// Kept connections that turn out to be closed are replaced this often before it counts as the server's failure.
+const STALE: u32 = 3;
+
+/// Whether a client's field says something that only the proxy may say: where the request came from, what it is called, or that it
+/// is for another path. Underscores count as hyphens, since gateways to programs take them for the same.
+fn is_forwarding(field: &Field<'_>) -> bool {
+    const NAMES: [&str; 8] = [
+        "forwarded",
+        "proxy",
+        "true-client-ip",
+        "x-client-ip",
+        "x-original-url",
+        "x-real-ip",
+        "x-request-id",
+        "x-rewrite-url",
+    ];
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let name = field.name().as_str().as_bytes();
+    let same = |given: &[u8], wanted: &[u8]| {
+        given.len() == wanted.len()
+            && given
+                .iter()
+                .zip(wanted)
+                .all(|(a, b)| a.to_ascii_lowercase() == *b || (*a == b'_' && *b == b'-'))
+    };
+    match name.first() {
+        Some(b'x' | b'X') => {
+            name.get(..PREFIX.len()).is_some_and(|start| same(start, PREFIX))
+                || NAMES.iter().any(|wanted| same(name, wanted.as_bytes()))
+        }
+        Some(b'f' | b'F' | b'p' | b'P' | b't' | b'T') => NAMES.iter().any(|wanted| same(name, wanted.as_bytes())),
+        _ => false,
+    }
+}
+
+/// A fault of an upstream as a refusal.
+fn unanswered(fault: &UpstreamFault) -> Denial {
+    Denial {
+        retry_after: matches!(fault, UpstreamFault::AllDown).then_some(1),
+        ..Denial::new(Verdict::Upstream, fault.status(), fault.to_string())
+    }
+}
+
+enum Either {
+    Failure(Failure),
+    Fault(UpstreamFault),
+}
+
+impl From<UpstreamFault> for Either {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for Either {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Denial> for Either {
+    fn from(denial: Denial) -> Self {
+        Self::Failure(denial.into())
+    }
+}
+
+/// A request's body on its way.
+struct Upload {
+    encoder: Encoder,
+    content: Buffer,
+    started: Moment,
+    received: u64,
+    limit: u64,
+    rate: u64,
+}
+
+impl Upload {
+    /// Milliseconds before the rate is looked at.
+    const GRACE: u64 = 5_000;
+
+    fn new(exchange: &Exchange<'_>) -> Self {
+        let limits = &exchange.service.limits;
+        Self {
+            encoder: Encoder::for_request(exchange.head.framing()),
+            content: Buffer::take(),
+            started: exchange.timer.now(),
+            received: 0,
+            limit: limits.body,
+            rate: limits.body_rate.into(),
+        }
+    }
+
+    /// When the next piece must have come, at the latest.
+    fn deadline(&self) -> Moment {
+        let earned = self.received.saturating_mul(1_000).checked_div(self.rate);
+        self.started
+            .after(Self::GRACE.saturating_add(earned.unwrap_or(u64::MAX)))
+    }
+
+    /// Takes what has come already, without waiting, as long as it fits a buffer.
+    fn gather<C: Client>(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        client: &mut C,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while !exchange.read && out.len() < 16_384 {
+            match client.poll_body(&mut cx, &mut self.content) {
+                Poll::Ready(step) => self.take(exchange, step, out)?,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames what came for the upstream.
+    fn take(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        step: Result<Step, BodyFault>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let malformed = |refusal: Refusal| Denial::new(Verdict::Framing, refusal.status().code(), refusal.to_string());
+        match step {
+            Ok(Step::Data) => {
+                self.received = self
+                    .received
+                    .saturating_add(u64::try_from(self.content.len()).unwrap_or(u64::MAX));
+                exchange.received = self.received;
+                if self.received > self.limit {
+                    return Err(limits::too_large(exchange.service).into());
+                }
+                self.encoder.data(&self.content, out).map_err(malformed)?;
+                self.content.clear();
+            }
+            Ok(Step::End) => {
+                self.encoder.end(None, out).map_err(malformed)?;
+                exchange.read = true;
+            }
+            Err(BodyFault::Gone) => return Err(Failure::Cut(None)),
+            Err(BodyFault::Refused(refusal)) => return Err(malformed(refusal).into()),
+        }
+        Ok(())
+    }
+}

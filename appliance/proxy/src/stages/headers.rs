@@ -1,0 +1,247 @@
+//! Stage: the fields of a response. The same for what an upstream sent and for the proxy's own pages, over HTTP/1.1 and HTTP/2.
+
+use crate::rate::Standing;
+use redan_http1::{Field, FieldName, FieldValue, Fields};
+use redan_ipc::slice::HeaderPolicy;
+
+const CONTENT_TYPE: FieldName<'static> = FieldName::constant("content-type");
+const CACHE_CONTROL: FieldName<'static> = FieldName::constant("cache-control");
+const NO_STORE: FieldValue<'static> = FieldValue::constant("no-store");
+const LIMIT: FieldName<'static> = FieldName::constant("ratelimit-limit");
+const POLICY: FieldName<'static> = FieldName::constant("ratelimit-policy");
+const REMAINING: FieldName<'static> = FieldName::constant("ratelimit-remaining");
+const REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
+const RESET: FieldName<'static> = FieldName::constant("ratelimit-reset");
+const RETRY_AFTER: FieldName<'static> = FieldName::constant("retry-after");
+const AUTHENTICATE: FieldName<'static> = FieldName::constant("www-authenticate");
+const BEARER: FieldValue<'static> = FieldValue::constant("Bearer");
+
+/// Where fields are written to.
+pub(crate) trait Sink {
+    /// Writes those of an upstream's fields that are passed on and that `keep` wants.
+    fn forward_if(&mut self, fields: &Fields, keep: impl FnMut(&Field<'_>) -> bool);
+    /// Writes a field.
+    fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>);
+    /// Writes a field whose value is a number.
+    fn number(&mut self, name: FieldName<'_>, value: u64);
+}
+
+/// What the proxy itself has to say in a response.
+#[derive(Debug)]
+pub(crate) struct Own<'a> {
+    pub(crate) id: &'a [u8; 16],
+    pub(crate) standing: Option<Standing>,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) authenticate: bool,
+    /// Set for a page of the proxy.
+    pub(crate) content_type: Option<&'a str>,
+}
+
+/// A service's header policy, checked.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderPlan {
+    set: Vec<(String, String)>,
+    default: Vec<(String, String)>,
+    remove: Vec<String>,
+}
+
+impl HeaderPlan {
+    /// Checks a policy; the first mistake otherwise.
+    pub(crate) fn compile(policy: &HeaderPolicy) -> Result<Self, String> {
+        for (name, value) in policy.set.iter().chain(&policy.default) {
+            FieldName::new(name).map_err(|error| format!("header {name:?}: {error}"))?;
+            FieldValue::new(value.as_bytes()).map_err(|error| format!("header {name}: {error}"))?;
+        }
+        if policy.default.len() > Self::DEFAULTS {
+            return Err(format!("more than {} default headers", Self::DEFAULTS));
+        }
+        Ok(Self {
+            set: policy.set.clone(),
+            default: policy.default.clone(),
+            remove: policy.remove.clone(),
+        })
+    }
+
+    /// As many as a mask of the seen ones has bits.
+    const DEFAULTS: usize = 64;
+
+    /// Whether an upstream's field goes on; notes in `seen` which defaults it makes unnecessary.
+    fn keeps(&self, field: &Field<'_>, seen: &mut u64) -> bool {
+        for (place, (name, _)) in self.default.iter().enumerate() {
+            if field.is(name) {
+                *seen |= 1 << place;
+            }
+        }
+        !self.remove.iter().any(|name| field.is(name)) && !self.set.iter().any(|(name, _)| field.is(name))
+    }
+}
+
+/// Writes all fields of a response but those of its framing.
+pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &Own<'_>, sink: &mut impl Sink) {
+    let mut seen = 0_u64;
+    if let Some(fields) = upstream {
+        sink.forward_if(fields, |field| {
+            !is_ours(field, own) && plan.is_none_or(|plan| plan.keeps(field, &mut seen))
+        });
+    }
+    if let Some(plan) = plan {
+        for (name, value) in &plan.set {
+            constant(sink, name, value);
+        }
+        for (place, (name, value)) in plan.default.iter().enumerate() {
+            if seen & (1 << place) == 0 {
+                constant(sink, name, value);
+            }
+        }
+    }
+    if let Some(standing) = own.standing {
+        sink.number(LIMIT, standing.limit.into());
+        sink.number(REMAINING, standing.remaining.into());
+        sink.number(RESET, standing.reset);
+        let policy = format!("{};w=60", standing.limit);
+        if let Ok(policy) = FieldValue::new(policy.as_bytes()) {
+            sink.field(POLICY, policy);
+        }
+    }
+    if let Some(seconds) = own.retry_after {
+        sink.number(RETRY_AFTER, seconds);
+    }
+    if own.authenticate {
+        sink.field(AUTHENTICATE, BEARER);
+    }
+    if let Some(content_type) = own.content_type.and_then(|text| FieldValue::new(text.as_bytes()).ok()) {
+        sink.field(CONTENT_TYPE, content_type);
+        sink.field(CACHE_CONTROL, NO_STORE);
+    }
+    if let Ok(id) = FieldValue::new(own.id) {
+        sink.field(REQUEST_ID, id);
+    }
+}
+
+fn constant(sink: &mut impl Sink, name: &str, value: &str) {
+    // Both were checked when the policy was compiled.
+    if let (Ok(name), Ok(value)) = (FieldName::new(name), FieldValue::new(value.as_bytes())) {
+        sink.field(name, value);
+    }
+}
+
+/// Fields that only the proxy writes.
+fn is_ours(field: &Field<'_>, own: &Own<'_>) -> bool {
+    let name = field.name().as_str();
+    match name.len() {
+        12 => field.is("x-request-id"),
+        15 => own.standing.is_some() && field.is("ratelimit-limit") || field.is("ratelimit-reset"),
+        16 => own.standing.is_some() && field.is("ratelimit-policy"),
+        19 => own.standing.is_some() && field.is("ratelimit-remaining"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderPlan, Own, Sink, write};
+    use proptest::prelude::{prop, proptest};
+    use redan_http1::{Field, FieldName, FieldValue, Fields, Limits, Method, parse_response};
+    use redan_ipc::slice::HeaderPolicy;
+
+    #[derive(Default)]
+    struct Lines(Vec<String>);
+
+    impl Sink for Lines {
+        fn forward_if(&mut self, fields: &Fields, mut keep: impl FnMut(&Field<'_>) -> bool) {
+            for field in fields.end_to_end().filter(|field| keep(field)) {
+                self.field(field.name(), field.value());
+            }
+        }
+
+        fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>) {
+            let line = format!("{}: {}", name.as_str().to_lowercase(), value.as_str().unwrap());
+            self.0.push(line);
+        }
+
+        fn number(&mut self, name: FieldName<'_>, value: u64) {
+            self.0.push(format!("{}: {value}", name.as_str()));
+        }
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    fn lines(policy: &HeaderPolicy, response: &str) -> Vec<String> {
+        let head = parse_response(response.as_bytes(), Method::Get, None, &Limits::default());
+        let head = head.unwrap().unwrap().head;
+        let own = Own {
+            id: b"0123456789abcdef",
+            standing: None,
+            retry_after: None,
+            authenticate: false,
+            content_type: None,
+        };
+        let mut lines = Lines::default();
+        write(
+            Some(&HeaderPlan::compile(policy).unwrap()),
+            Some(head.fields()),
+            &own,
+            &mut lines,
+        );
+        lines.0
+    }
+
+    #[test]
+    fn a_policy_sets_defaults_and_removes() {
+        let policy = HeaderPolicy {
+            set: pairs(&[("X-Content-Type-Options", "nosniff")]),
+            default: pairs(&[("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]),
+            remove: vec!["server".into()],
+        };
+        let response = "HTTP/1.1 200 OK\r\nServer: nginx/1.22\r\nx-content-type-options: off\r\nx-frame-options: SAMEORIGIN\r\n\
+            Set-Cookie: a=b; Path=/\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(
+            lines(&policy, response),
+            [
+                "x-frame-options: SAMEORIGIN",
+                "set-cookie: a=b; Path=/",
+                "x-content-type-options: nosniff",
+                "referrer-policy: no-referrer",
+                "x-request-id: 0123456789abcdef",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_policy_cannot_touch_the_framing() {
+        for name in ["Content-Length", "transfer-encoding", "Connection", "a b", ""] {
+            let policy = HeaderPolicy {
+                set: pairs(&[(name, "x")]),
+                default: Vec::new(),
+                remove: Vec::new(),
+            };
+            assert!(HeaderPlan::compile(&policy).is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_set_stands_exactly_once_and_what_is_removed_not_at_all(
+            sent in prop::collection::vec("[A-Da-d]", 0..8),
+            set in prop::collection::hash_set("[a-b]", 0..2),
+            remove in prop::collection::hash_set("[c]", 0..2),
+        ) {
+            let policy = HeaderPolicy {
+                set: set.iter().map(|name| (name.clone(), "ours".to_owned())).collect(),
+                default: Vec::new(),
+                remove: remove.iter().cloned().collect(),
+            };
+            let fields: String = sent.iter().map(|name| format!("{name}: theirs\r\n")).collect();
+            let lines = lines(&policy, &format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"));
+            for name in &set {
+                let of_name: Vec<_> = lines.iter().filter(|line| line.starts_with(&format!("{name}:"))).collect();
+                assert_eq!(of_name, [&format!("{name}: ours")]);
+            }
+            for name in &remove {
+                assert!(!lines.iter().any(|line| line.starts_with(&format!("{name}:"))));
+            }
+        }
+    }
+}

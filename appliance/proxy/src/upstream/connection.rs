@@ -1,0 +1,209 @@
+//! One connection to a server, for one exchange at a time.
+
+use crate::buffer::Buffer;
+use crate::clock::{Expired, Timer};
+use crate::upstream::Upstream;
+use redan_http1::{
+    BodyDecoder, Fields, Limits, Method, Parsed, Persistence, Piece, Refusal, ResponseHead, parse_response,
+};
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::net::TcpStream;
+
+/// Interim responses (100, 103) that are put up with before a final one.
+const INTERIM: usize = 8;
+
+/// What went wrong with a server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamFault {
+    /// No connection.
+    #[error("the upstream cannot be reached: {0}")]
+    Connect(#[source] io::Error),
+    /// No connection in time.
+    #[error("the upstream did not accept the connection in time")]
+    ConnectTimeout,
+    /// The connection broke before the response.
+    #[error("the upstream closed the connection before it answered")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection to the upstream failed: {0}")]
+    Socket(#[source] io::Error),
+    /// No response in time.
+    #[error("the upstream did not answer in time")]
+    Timeout,
+    /// A response that cannot be trusted.
+    #[error("the upstream's response was refused: {0}")]
+    Refused(Refusal),
+    /// Every server of the route rests after failures.
+    #[error("no upstream of the route is healthy")]
+    AllDown,
+}
+
+impl UpstreamFault {
+    /// The status for the client.
+    pub(crate) const fn status(&self) -> u16 {
+        match self {
+            Self::AllDown => 503,
+            Self::ConnectTimeout | Self::Timeout => 504,
+            Self::Closed | Self::Connect(_) | Self::Refused(_) | Self::Socket(_) => 502,
+        }
+    }
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    tcp: TcpStream,
+    server: Arc<Upstream>,
+    reused: bool,
+    buffer: Option<Buffer>,
+    used: usize,
+}
+
+impl Connection {
+    pub(crate) const fn new(tcp: TcpStream, server: Arc<Upstream>, reused: bool) -> Self {
+        Self {
+            tcp,
+            server,
+            reused,
+            buffer: None,
+            used: 0,
+        }
+    }
+
+    /// Connects.
+    pub(crate) async fn open(server: &Arc<Upstream>, timer: &Timer, millis: u64) -> Result<Self, UpstreamFault> {
+        let tcp = timer
+            .within(millis, TcpStream::connect(server.address))
+            .await
+            .map_err(|Expired| UpstreamFault::ConnectTimeout)?
+            .map_err(UpstreamFault::Connect)?;
+        tcp.set_nodelay(true).map_err(UpstreamFault::Connect)?;
+        Ok(Self::new(tcp, Arc::clone(server), false))
+    }
+
+    /// Whether it carried an exchange before: the server may have closed it just now.
+    pub(crate) const fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(crate) fn into_parts(self) -> (TcpStream, Arc<Upstream>) {
+        (self.tcp, self.server)
+    }
+
+    /// Sends all of `bytes`.
+    pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.tcp.try_write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(size) => rest = rest.get(size..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.tcp.writable().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has said something.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tcp.poll_read_ready(cx).map(|_| ())
+    }
+
+    /// Reads the final response's head.
+    pub(crate) async fn head(&mut self, method: Method, limits: &Limits) -> Result<ResponseHead, UpstreamFault> {
+        let mut interim = 0;
+        loop {
+            let parsed = match &self.buffer {
+                Some(buffer) => {
+                    let unread = buffer.get(self.used..).unwrap_or_default();
+                    parse_response(unread, method, None, limits).map_err(UpstreamFault::Refused)?
+                }
+                None => None,
+            };
+            match parsed {
+                Some(Parsed { head, consumed }) => {
+                    self.used += consumed;
+                    if !head.status().is_interim() {
+                        return Ok(head);
+                    }
+                    interim += 1;
+                    if interim > INTERIM {
+                        return Err(UpstreamFault::Refused(Refusal::Ambiguous));
+                    }
+                }
+                None => match self.fill().await {
+                    Ok(0) => return Err(UpstreamFault::Closed),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(UpstreamFault::Closed),
+                    Err(error) => return Err(UpstreamFault::Socket(error)),
+                },
+            }
+        }
+    }
+
+    /// The bytes that came and were not used yet.
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.buffer
+            .as_ref()
+            .and_then(|buffer| buffer.get(self.used..))
+            .unwrap_or_default()
+    }
+
+    /// Says that bytes of [`Connection::unread`] are done with.
+    pub(crate) const fn consume(&mut self, bytes: usize) {
+        self.used += bytes;
+    }
+
+    /// Reads more; 0 at the end of the connection.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Reads more, if there is any now.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            let buffer = self.buffer.get_or_insert_with(Buffer::take);
+            buffer.consume(self.used);
+            self.used = 0;
+            match self.tcp.try_read_buf(&mut **buffer) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Whether another exchange may follow: the response's end was certain, both sides keep the connection, and nothing came after it.
+    pub(crate) fn is_reusable(&self, head: &ResponseHead, decoder: &BodyDecoder) -> bool {
+        head.persistence() == Persistence::KeepAlive && decoder.is_done() && self.unread().is_empty()
+    }
+}
+
+/// What one step of reading a response's body gave.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Content: this many bytes of [`Connection::unread`], from there to there.
+    Data(std::ops::Range<usize>),
+    /// The body is over.
+    End(Option<Fields>),
+    /// More must be read.
+    Pending,
+}
+
+impl Connection {
+    /// Decodes one piece of the body. After [`Step::Data`] has been used, `consumed` is to be given to [`Connection::consume`].
+    pub(crate) fn decode(&self, decoder: &mut BodyDecoder) -> Result<(Step, usize), Refusal> {
+        let progress = decoder.decode(self.unread())?;
+        let step = match progress.piece {
+            Piece::Data(range) => Step::Data(range),
+            Piece::End => Step::End(decoder.take_trailers()),
+            Piece::Pending => Step::Pending,
+        };
+        Ok((step, progress.consumed))
+    }
+}
