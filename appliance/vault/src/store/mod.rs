@@ -610,4 +610,6 @@ const SNAPSHOT_MAX: u64 = 256 << 20;
 const SEGMENTS_MAX: u64 = 16;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

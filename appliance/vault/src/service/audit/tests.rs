@@ -1,1 +1,384 @@
-//! t
+//! The log as a whole: order, verification, damage, export.
+
+use super::{AuditLog, Export};
+use crate::service::change::Change;
+use crate::store::{Name, StateFolder, Store, Tree};
+use redan_audit::export::{Options, verify};
+use redan_hal::keys::KeyDevice;
+use redan_hal::keys::software::SoftwareDevice;
+use redan_ipc::messages::audit::{Actor, AuditEvent, AuditQuery, AuditedRequest, Outcome};
+use redan_types::{IncidentId, Process, RecordId, Timestamp};
+use std::sync::Arc;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+struct Open {
+    log: AuditLog,
+    store: Arc<Store>,
+    device: Arc<SoftwareDevice>,
+    notes: Vec<String>,
+    _state: StateFolder,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn open(&self) -> Open {
+        let state = StateFolder::lock(self.folder.path()).unwrap();
+        let device = Arc::new(SoftwareDevice::open(self.folder.path()).unwrap());
+        let store = Arc::new(Store::open(&state, &*device).unwrap().0);
+        let (log, notes) = AuditLog::open(Arc::clone(&store), Arc::clone(&device) as Arc<dyn KeyDevice>).unwrap();
+        Open {
+            log,
+            store,
+            device,
+            notes,
+            _state: state,
+        }
+    }
+}
+
+fn event(number: u64, actor: Actor) -> AuditEvent {
+    AuditEvent {
+        time: Timestamp(number * 1_000_000),
+        actor,
+        action: if number.is_multiple_of(2) {
+            "user.login"
+        } else {
+            "configuration.committed"
+        }
+        .to_owned(),
+        resource: format!("thing/{number}"),
+        outcome: if number.is_multiple_of(3) {
+            Outcome::Denied
+        } else {
+            Outcome::Succeeded
+        },
+        before: None,
+        after: Some("state".to_owned()),
+        address: Some("192.0.2.7".parse().unwrap()),
+        agent: Some("Curl/8".to_owned()),
+        request: Some(AuditedRequest {
+            method: "GET".into(),
+            path: format!("/p/{number}"),
+            status: 403,
+            count: 2,
+        }),
+        incident: Some(IncidentId([1; 8])),
+        message: "hello".to_owned(),
+    }
+}
+
+fn user(name: &str) -> Actor {
+    Actor::User(name.to_owned())
+}
+
+fn fill(log: &AuditLog, entries: u64) {
+    for number in log.size()..entries {
+        log.append(&[event(number, user("ann"))], Vec::new()).unwrap();
+    }
+}
+
+fn export(log: &AuditLog) -> String {
+    let (mut under_way, mut from, mut text): (Option<Export>, u64, String) = (None, 0, String::new());
+    loop {
+        let part = log.export(&mut under_way, from, Timestamp(9)).unwrap();
+        text.push_str(&part.text);
+        match part.next {
+            Some(next) => from = next,
+            None => return text,
+        }
+    }
+}
+
+#[test]
+fn an_event_comes_back_as_it_was() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let actors = [
+        Actor::Anonymous,
+        Actor::Key {
+            id: RecordId([3; 8]),
+            owner: "ann/x".to_owned(),
+        },
+        Actor::Operator { uid: 0 },
+        Actor::Process(Process::Proxy),
+        user("bob"),
+    ];
+    let events: Vec<_> = actors
+        .into_iter()
+        .zip(0..)
+        .map(|(actor, number)| event(number, actor))
+        .collect();
+    open.log.append(&events, Vec::new()).unwrap();
+    let page = open
+        .log
+        .search(&AuditQuery {
+            limit: 50,
+            ..AuditQuery::default()
+        })
+        .unwrap();
+    let found: Vec<_> = page.entries.into_iter().rev().map(|entry| entry.event).collect();
+    assert_eq!(found, events);
+    assert_eq!((page.next, page.size), (None, 5));
+}
+
+#[test]
+fn filters_and_pages_find_what_they_should() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 300);
+    open.log.append(&[event(300, user("Zoe"))], Vec::new()).unwrap();
+    let find = |query: AuditQuery| {
+        open.log
+            .search(&AuditQuery { limit: 500, ..query })
+            .unwrap()
+            .entries
+            .len()
+    };
+    assert_eq!(find(AuditQuery::default()), 301);
+    assert_eq!(
+        find(AuditQuery {
+            text: Some("zOE".into()),
+            ..AuditQuery::default()
+        }),
+        1
+    );
+    assert_eq!(
+        find(AuditQuery {
+            actor: Some("user:Z".into()),
+            ..AuditQuery::default()
+        }),
+        1
+    );
+    assert_eq!(
+        find(AuditQuery {
+            action: Some("configuration".into()),
+            ..AuditQuery::default()
+        }),
+        150
+    );
+    assert_eq!(
+        find(AuditQuery {
+            action: Some("config".into()),
+            ..AuditQuery::default()
+        }),
+        0
+    );
+    assert_eq!(
+        find(AuditQuery {
+            outcome: Some(Outcome::Denied),
+            ..AuditQuery::default()
+        }),
+        101
+    );
+    let between = (Some(Timestamp(10_000_000)), Some(Timestamp(19_000_000)));
+    assert_eq!(
+        find(AuditQuery {
+            from: between.0,
+            until: between.1,
+            ..AuditQuery::default()
+        }),
+        10
+    );
+    let (mut before, mut seen) = (None, Vec::new());
+    loop {
+        let query = AuditQuery {
+            before,
+            limit: 7,
+            resource: Some("thing/1".into()),
+            ..AuditQuery::default()
+        };
+        let page = open.log.search(&query).unwrap();
+        seen.extend(page.entries.iter().map(|entry| entry.sequence));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert!(seen.is_sorted_by(|a, b| a > b));
+    assert_eq!(seen.len(), 1 + 10 + 100);
+}
+
+#[test]
+fn a_log_goes_on_after_a_restart_and_verifies() {
+    let bench = Bench::new();
+    for round in 1..=3 {
+        let open = bench.open();
+        assert_eq!(open.notes, [""; 0]);
+        fill(&open.log, round * 20);
+        open.log.checkpoint(Timestamp(round)).unwrap();
+        open.log
+            .append(&[event(0, user("bob")), event(1, Actor::Anonymous)], Vec::new())
+            .unwrap();
+        let report = open.log.verify().unwrap();
+        assert_eq!((report.size, report.mistakes), (round * 20 + 2, vec![]));
+    }
+}
+
+#[test]
+fn the_offline_verifier_accepts_an_export() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 100);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    for number in 0..8 {
+        let mut long = event(number, user("bob"));
+        long.after = Some("x".repeat(8_000));
+        open.log.append(&vec![long; 20], Vec::new()).unwrap();
+    }
+    let text = export(&open.log);
+    let report = verify(text.as_bytes(), &Options::default()).unwrap();
+    assert!(report.is_good(), "{report:?}");
+    assert!(text.len() > 1 << 20, "several parts");
+    let flipped = text.replacen("thing/50", "thing/51", 1);
+    assert!(!verify(flipped.as_bytes(), &Options::default()).unwrap().is_good());
+}
+
+#[test]
+fn an_export_is_read_from_its_beginning() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    assert!(open.log.export(&mut None, 2, Timestamp(1)).is_err());
+}
+
+#[test]
+fn an_entry_and_the_change_it_reports_are_one() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let change = Change::put(Tree::State, b"thing", 1, &7_u32).unwrap();
+    open.log.append(&[event(0, user("ann"))], vec![change]).unwrap();
+    assert!(open.store.get(Tree::State, Name::Secret(b"thing")).unwrap().is_some());
+    let huge = Change::put(Tree::State, b"huge", 1, &vec![1_u8; 8 << 20]).unwrap();
+    open.log.append(&[event(1, user("ann"))], vec![huge]).unwrap_err();
+    assert_eq!(open.log.size(), 1);
+    assert!(open.store.get(Tree::State, Name::Secret(b"huge")).unwrap().is_none());
+    open.log.append(&[event(2, user("ann"))], Vec::new()).unwrap();
+    assert_eq!(open.log.verify().unwrap().mistakes, [""; 0]);
+}
+
+#[test]
+fn a_missing_entry_and_a_missing_end_are_named() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 20);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    let mut batch = open.store.batch();
+    batch.delete(Tree::AuditEntries, Name::Number(7)).unwrap();
+    batch.commit().unwrap();
+    let mistakes = open.log.verify().unwrap().mistakes;
+    assert!(
+        mistakes.iter().any(|mistake| mistake == "entries 7 to 7 are missing"),
+        "{mistakes:?}"
+    );
+    let mut batch = open.store.batch();
+    for number in 15..20 {
+        batch.delete(Tree::AuditEntries, Name::Number(number)).unwrap();
+    }
+    batch.commit().unwrap();
+    let mistakes = open.log.verify().unwrap().mistakes;
+    assert!(
+        mistakes.iter().any(|mistake| mistake == "entries 15 to 19 are missing"),
+        "{mistakes:?}"
+    );
+}
+
+#[test]
+fn an_entry_put_in_the_place_of_another_is_named() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 10);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    let six = open.store.get(Tree::AuditEntries, Name::Number(6)).unwrap().unwrap();
+    let mut batch = open.store.batch();
+    batch.put(Tree::AuditEntries, Name::Number(5), &six).unwrap();
+    batch.commit().unwrap();
+    let mistakes = open.log.verify().unwrap().mistakes;
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake == "entry 5 says that it is entry 6"),
+        "{mistakes:?}"
+    );
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake.contains("do not have the root that was signed")),
+        "{mistakes:?}"
+    );
+}
+
+#[test]
+fn a_destroyed_person_key_erases_and_every_proof_still_holds() {
+    let bench = Bench::new();
+    let open = bench.open();
+    open.log
+        .append(&[event(0, user("ann")), event(1, user("bob"))], Vec::new())
+        .unwrap();
+    let mut batch = open.store.batch();
+    batch.delete(Tree::PersonKeys, Name::Secret(b"user:ann")).unwrap();
+    batch.commit().unwrap();
+    drop(open);
+    let open = bench.open();
+    let page = open
+        .log
+        .search(&AuditQuery {
+            limit: 9,
+            ..AuditQuery::default()
+        })
+        .unwrap();
+    let actions: Vec<_> = page.entries.iter().map(|entry| entry.event.action.as_str()).collect();
+    assert_eq!(actions, ["configuration.committed", "erased"]);
+    assert_eq!(open.log.verify().unwrap().mistakes, [""; 0]);
+    assert!(
+        verify(export(&open.log).as_bytes(), &Options::default())
+            .unwrap()
+            .is_good()
+    );
+}
+
+#[test]
+fn a_restored_old_store_is_noticed_by_the_counter() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    open.device.increment().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert_eq!(open.notes, [""; 0], "one ahead is a crash between counting and storing");
+    open.device.increment().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert!(
+        open.notes.iter().any(|note| note.contains("an older state")),
+        "{:?}",
+        open.notes
+    );
+}
+
+#[test]
+fn many_writers_append_in_one_order() {
+    let bench = Bench::new();
+    let open = bench.open();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let log = &open.log;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    log.append(&[event(number, user(&format!("w{writer}")))], Vec::new())
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let report = open.log.verify().unwrap();
+    assert_eq!((report.size, report.mistakes), (160, vec![]));
+}
