@@ -52,14 +52,14 @@ fn open(folder: &tempfile::TempDir) -> Open {
     std::thread::spawn(move || {
         let export = Arc::new(Mutex::new(None));
         redan_ipc::serve::<ConsoleVault>(console_end, |request, to| {
-            answering.answer_console(&export, request, to)
+            answering.answer_console(&export, request, to);
         })
     });
     let answering = Arc::clone(&vault);
     std::thread::spawn(move || {
         let export = Arc::new(Mutex::new(None));
         redan_ipc::serve::<ManagerVault>(manager_end, |request, to| {
-            answering.answer_manager(&export, request, to)
+            answering.answer_manager(&export, request, to);
         })
     });
     Open {

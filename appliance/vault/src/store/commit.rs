@@ -126,7 +126,7 @@ impl Inner {
         }
         // From here on the changes are durable, whatever becomes of the index.
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let applied = if matches!(*index, Index::Sled(_)) && !index::has_room(&self.folder) {
+        let applied = if matches!(*index, Index::Sled(_)) && !index::has_room(&self.folder, 0) {
             Err("the disk is almost full".to_owned())
         } else {
             group

@@ -296,25 +296,40 @@ pub(crate) fn path(store: &Path) -> PathBuf {
     store.join("index")
 }
 
-/// Moves a database away that cannot be used; the one set aside before goes.
+/// Moves a damaged database away, for whoever wants to know what happened to it; the one set aside before goes.
 pub(crate) fn set_aside(store: &Path) -> Result<(), StoreError> {
     let (index, aside) = (path(store), store.join("index.old"));
     if !index.exists() {
         return Ok(());
     }
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside).map_err(StoreError::file("remove", &aside))?;
-    }
+    remove_folder(&aside)?;
     std::fs::rename(&index, &aside).map_err(StoreError::file("set aside", &index))?;
     folder::sync(store)
 }
 
-/// Whether the file system has room for the index to grow. sled's answer to a full disk is not something to rely on.
-pub(crate) fn has_room(store: &Path) -> bool {
-    rustix::fs::statvfs(store).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= ROOM)
+/// Removes a database that is merely behind, and one that was set aside: the room may be needed for the next.
+pub(crate) fn discard(store: &Path) -> Result<(), StoreError> {
+    remove_folder(&path(store))?;
+    remove_folder(&store.join("index.old"))
 }
 
-/// sled writes segments of half a MiB; this is room for what one large group commit can need.
+fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        std::fs::remove_dir_all(path).map_err(StoreError::file("remove", path))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the file system has room for the index to grow by `bytes` of records. sled's answer to a full disk is not something to
+/// rely on.
+pub(crate) fn has_room(store: &Path, bytes: u64) -> bool {
+    // sled takes up to 3.4 bytes for each (measured); segments of half a MiB are written ahead.
+    let needed = ROOM.saturating_add(bytes.saturating_mul(4));
+    rustix::fs::statvfs(store).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= needed)
+}
+
+/// Room for what one large group commit can need.
 const ROOM: u64 = 24 << 20;
 const CACHE: u64 = 32 << 20;
 const PART: usize = 3_500;

@@ -156,6 +156,11 @@ pub(crate) fn segment_path(store: &Path, number: u64) -> PathBuf {
     store.join(format!("{SEGMENT_PREFIX}{number:016x}"))
 }
 
+/// Bytes of a segment's file; one that is not there has none.
+pub(crate) fn segment_bytes(store: &Path, number: u64) -> u64 {
+    std::fs::metadata(segment_path(store, number)).map_or(0, |data| data.len())
+}
+
 /// How the last segment ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Replay {

@@ -391,7 +391,7 @@ impl Inner {
         let covered = *self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = active.saturating_sub(1).saturating_sub(covered.segment);
         let bytes: u64 = (covered.segment + 1..active)
-            .map(|number| std::fs::metadata(journal::segment_path(&self.folder, number)).map_or(0, |data| data.len()))
+            .map(|number| journal::segment_bytes(&self.folder, number))
             .sum();
         // A snapshot costs as much as it holds, so it waits until the journal has grown by half of that; many short segments
         // (restarts) are merged too. The upper bound is what the merge holds in memory.
@@ -480,6 +480,7 @@ fn open_index(
     let numbers = segments_after(folder, covered)?;
     let last_segment = numbers.last().copied().unwrap_or(covered.segment);
     let mark = if writable { CleanMark::take(folder)? } else { None };
+    let damaged = mark.is_some();
     let reason = match mark {
         _ if !writable => "the file system is read-only, so it is kept in memory".to_owned(),
         _ if report.created => String::new(),
@@ -503,8 +504,20 @@ fn open_index(
     };
     let mut index = Index::Memory(std::collections::BTreeMap::new());
     if writable {
-        index::set_aside(folder)?;
-        if index::has_room(folder)
+        if damaged {
+            index::set_aside(folder)?;
+        } else {
+            index::discard(folder)?;
+        }
+        // The journal's next file comes first: what room there is belongs to it. Beginning it says so where there is none.
+        let spare = journal::prepare_spare(folder);
+        let content = numbers
+            .iter()
+            .map(|number| journal::segment_bytes(folder, *number))
+            .sum::<u64>()
+            + covered.bytes;
+        if spare.is_ok()
+            && index::has_room(folder, content)
             && let Ok(sled) = SledIndex::open(&index::path(folder))
         {
             index = Index::Sled(sled);
