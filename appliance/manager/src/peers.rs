@@ -20,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 const STEP: Duration = Duration::from_secs(5);
 /// How long the vault may take to store something: its disk may be slow.
 const VAULT: Duration = Duration::from_secs(10);
+/// How long the vault may take to read its whole log.
+const WHOLE_LOG: Duration = Duration::from_mins(1);
 /// How long a service may take to say what it runs; one that is being started again says nothing.
 const GLANCE: Duration = Duration::from_millis(100);
 /// Events kept while the vault does not take them; older ones are dropped then, and counted.
@@ -63,7 +65,13 @@ impl Peers {
     /// # Errors
     /// [`Unavailable`] where it does not answer or refuses.
     pub fn ask_vault(&self, request: &ManagerVaultRequest) -> Result<ManagerVaultReply, Unavailable> {
-        match self.vault.call(request, VAULT) {
+        // The whole log is read for that; everybody else who asks the vault through this wire waits meanwhile.
+        let patience = if matches!(request, ManagerVaultRequest::AuditVerify) {
+            WHOLE_LOG
+        } else {
+            VAULT
+        };
+        match self.vault.call(request, patience) {
             Ok(ManagerVaultReply::Refused(refusal)) => Err(Unavailable(refusal.to_string())),
             Ok(reply) => Ok(reply),
             Err(error) => Err(Unavailable(format!("the vault: {error}"))),

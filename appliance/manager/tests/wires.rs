@@ -60,7 +60,7 @@ impl Others {
 
     /// Waits until it is so, within bounds.
     fn until(&self, what: &str, is_so: impl Fn(&Held) -> bool) {
-        let (_, timeout) = self
+        let (_held, timeout) = self
             .0
             .1
             .wait_timeout_while(self.held(), PATIENCE, |held| !is_so(held))
