@@ -5,6 +5,7 @@
 
 use crate::h2_raw::{H2, Heard, flag, kind};
 use crate::hpack::Block;
+use crate::http1_probe::{MARKER, gets_its_own_answer};
 use crate::wire::Target;
 use crate::witness::{Seen, Witness};
 use std::io;
@@ -43,6 +44,8 @@ pub struct Verdict {
     pub heard: Heard,
     /// What the upstream saw, where there is a witness.
     pub seen: Vec<Seen>,
+    /// Whether another client, asking right afterwards, got something else than the response to its own request. Needs a witness.
+    pub desynchronised: bool,
     /// How long it took to tell.
     pub took: Duration,
 }
@@ -53,6 +56,9 @@ impl Verdict {
     pub fn contradicts(&self, expected: Expected) -> Option<String> {
         if let Some(smuggled) = self.seen.iter().find(|seen| seen.line.contains("smuggled")) {
             return Some(format!("the upstream was sent {:?}", smuggled.line));
+        }
+        if self.desynchronised {
+            return Some("the next client did not get the response to its own request".into());
         }
         let status = self.heard.status(1);
         let complete = self.seen.iter().filter(|seen| seen.complete).count();
@@ -99,10 +105,19 @@ pub fn run(target: &Target, case: &Case, witness: Option<&Witness>, within: Dura
     }
     client.pump();
     client.listen(within, |heard| heard.is_done(1));
+    let took = start.elapsed();
+    // Once a later request has been seen at the upstream, whatever the case sent there has been seen too.
+    let desynchronised = match witness {
+        Some(_) => !gets_its_own_answer(target, within)?,
+        None => false,
+    };
+    let mut seen = witness.map(Witness::take).unwrap_or_default();
+    seen.retain(|seen| !seen.line.contains(MARKER));
     Ok(Verdict {
         heard: client.heard,
-        seen: witness.map(Witness::take).unwrap_or_default(),
-        took: start.elapsed(),
+        seen,
+        desynchronised,
+        took,
     })
 }
 

@@ -137,7 +137,7 @@ pub fn run(target: &Target, probe: &Probe, witness: Option<&Witness>, within: Du
 }
 
 /// Asks for a path that nobody asked for before, which the witness answers with that path.
-fn gets_its_own_answer(target: &Target, within: Duration) -> io::Result<bool> {
+pub(crate) fn gets_its_own_answer(target: &Target, within: Duration) -> io::Result<bool> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let path = format!("{MARKER}{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut wire = target.connect(Alpn::Http1)?;
@@ -152,7 +152,7 @@ fn gets_its_own_answer(target: &Target, within: Duration) -> io::Result<bool> {
     Ok(statuses(&answer.bytes) == (vec![200], 1) && answer.bytes.ends_with(path.as_bytes()))
 }
 
-const MARKER: &str = "/marker-";
+pub(crate) const MARKER: &str = "/marker-";
 
 /// The statuses of the responses in `bytes`, and how many of the responses are whole. Reads what our own proxy writes, so a length
 /// is a single field and chunks have no extensions.

@@ -3,6 +3,7 @@
 //! It reads as naively as the most careless application would: a head ends at the first empty line, a length is the first
 //! `Content-Length`, chunks are followed without a check. What a proxy lets through to it can therefore be taken for a request.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A request that reached the upstream.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Seen {
     /// Which of the upstream's connections it came on, counted from 0.
     pub connection: usize,
@@ -35,6 +36,18 @@ impl Seen {
             .filter(|(field, _)| field.trim().eq_ignore_ascii_case(name))
             .map(|(_, value)| value.trim().to_owned())
             .collect()
+    }
+}
+
+impl fmt::Debug for Seen {
+    /// The bytes as text, for the messages of tests.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seen")
+            .field("connection", &self.connection)
+            .field("head", &String::from_utf8_lossy(&self.head))
+            .field("body", &String::from_utf8_lossy(&self.body))
+            .field("complete", &self.complete)
+            .finish()
     }
 }
 

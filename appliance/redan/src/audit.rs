@@ -180,7 +180,7 @@ fn search(appliance: &Appliance, arguments: SearchArguments) -> Result<Output, C
         actor: arguments.actor,
         action: arguments.action,
         resource: arguments.resource,
-        outcome: None,
+        outcome: arguments.outcome,
         from: arguments.from.map(time),
         until: arguments.until.map(time),
         before: None,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use redan_ipc::messages::audit::Outcome;
 use redan_types::{Cidr, Generation, RecordId, RoleName, Timestamp, UserName};
 
 /// Looks after a Redan appliance: its state, its configuration, its users and its audit log.
@@ -28,8 +29,11 @@ pub(crate) enum Command {
     /// Show every service: its state, its process, its memory, and what confines it.
     Status {
         /// Print JSON, for scripts.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "pid")]
         json: bool,
+        /// Print the process id of one service only.
+        #[arg(long, value_name = "SERVICE")]
+        pid: Option<String>,
     },
     /// Check, compare and change the configuration.
     #[command(subcommand)]
@@ -141,6 +145,9 @@ pub(crate) struct SearchArguments {
     /// On what, or the beginning: `service/`.
     #[arg(long)]
     pub(crate) resource: Option<String>,
+    /// Only what ended so.
+    #[arg(long, value_parser = outcome, value_name = "denied|failed|succeeded")]
+    pub(crate) outcome: Option<Outcome>,
     /// Not before: a time such as 2026-11-22T12:00:00Z, or how long ago, such as 2h.
     #[arg(long, value_parser = moment, value_name = "TIME")]
     pub(crate) from: Option<Moment>,
@@ -244,6 +251,13 @@ fn generation(text: &str) -> Result<Generation, String> {
 
 fn record(text: &str) -> Result<RecordId, String> {
     RecordId::parse(text).ok_or_else(|| "an id has 16 hexadecimal digits".to_owned())
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    [Outcome::Denied, Outcome::Failed, Outcome::Succeeded]
+        .into_iter()
+        .find(|outcome| outcome.name() == text)
+        .ok_or_else(|| "an outcome is denied, failed or succeeded".to_owned())
 }
 
 fn probation(text: &str) -> Result<Duration, String> {

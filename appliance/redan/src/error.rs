@@ -30,6 +30,8 @@ pub(crate) enum CommandError {
     NobodyListens(PathBuf),
     #[error("{} belongs to somebody else: run this command as root, or as the user that started the appliance", .0.display())]
     NotAllowed(PathBuf),
+    #[error("no service {0} runs")]
+    NoProcess(String),
     #[error("nothing waits for confirmation")]
     NothingPending,
     #[error("there is no version {0}")]

@@ -95,7 +95,8 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Counters => network::counters(&open()?),
         Command::Key(command) => accounts::keys(&open()?, command),
         Command::Session(command) => accounts::sessions(&open()?, command),
-        Command::Status { json } => status::run(&open()?, json),
+        Command::Status { pid: Some(service), .. } => status::pid(&open()?, &service),
+        Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
         Command::User(command) => accounts::users(&open()?, command),
     }

@@ -40,6 +40,21 @@ pub(crate) fn run(appliance: &Appliance, as_json: bool) -> Result<Output, Comman
     })
 }
 
+/// The process id of one service, for scripts.
+pub(crate) fn pid(appliance: &Appliance, name: &str) -> Result<Output, CommandError> {
+    let ManagerReply::Status(status) = appliance.ask_manager(ManagerRequest::Status)? else {
+        return Err(CommandError::Answer("what came"));
+    };
+    let service = status.services.iter().find(|service| service.process.name() == name);
+    let pid = service
+        .and_then(|service| service.pid)
+        .ok_or_else(|| CommandError::NoProcess(name.to_owned()))?;
+    Ok(Output {
+        text: format!("{pid}\n"),
+        ..Output::default()
+    })
+}
+
 fn describe(status: &ApplianceStatus, vault: &Result<VaultHealth, String>, now: Timestamp) -> String {
     let mut text = format!("{}, up {}\n\n", status.mode.name(), span(now.since(status.started)));
     let rows: Vec<Vec<String>> = status

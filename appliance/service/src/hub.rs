@@ -271,7 +271,7 @@ mod tests {
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         hub.on_listeners(Box::new(move |set| {
-            sender.lock().unwrap().send(set.entries.len()).unwrap()
+            sender.lock().unwrap().send(set.entries.len()).unwrap();
         }));
         let part = |port: u16, complete| {
             let entries = vec![Listener {
