@@ -87,6 +87,7 @@ impl RequestHead {
             location,
             authority,
             framing,
+            awaits_end: !ends_stream,
             closes: false,
             expects_continue: signals.expects_continue(Version::Http11) && framing.has_body(),
             upgrade: None,

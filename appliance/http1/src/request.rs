@@ -17,6 +17,7 @@ pub struct RequestHead {
     pub(crate) authority: Authority,
     pub(crate) fields: Fields,
     pub(crate) framing: Framing,
+    pub(crate) awaits_end: bool,
     pub(crate) closes: bool,
     pub(crate) expects_continue: bool,
     /// The index of the `Upgrade` field, taken before any field was removed.
@@ -82,6 +83,14 @@ impl RequestHead {
     #[must_use]
     pub const fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Whether the end of the body is still to be read before the request is known to be whole. Over HTTP/2 that is so even when the
+    /// length is 0, unless HEADERS ended the stream: DATA that contradicts the length makes the request malformed, and such a
+    /// request must not be sent on (RFC 9113 section 8.1.1).
+    #[must_use]
+    pub const fn awaits_end(&self) -> bool {
+        self.awaits_end
     }
 
     /// Whether the connection may carry another request. Never in HTTP/1.0, and never after an upgrade was asked for: if it is not
@@ -196,6 +205,7 @@ fn parse(bytes: Bytes, limits: &Limits) -> Result<RequestHead, Refusal> {
         location,
         authority,
         framing,
+        awaits_end: framing.has_body(),
         closes: signals.closes(version),
         expects_continue: signals.expects_continue(version) && framing.has_body(),
         upgrade,

@@ -125,6 +125,15 @@ fn a_length_must_fit_what_follows() {
 }
 
 #[test]
+fn a_length_of_0_is_believed_only_at_the_end_of_the_stream() {
+    let awaits =
+        |fields: &[(&str, &[u8])], ends| head("POST", "https://a/", fields, ends).map(|head| head.awaits_end());
+    assert_eq!(awaits(&[("content-length", b"0")], false), Ok(true));
+    assert_eq!(awaits(&[("content-length", b"0")], true), Ok(false));
+    assert_eq!((awaits(&[], false), awaits(&[], true)), (Ok(true), Ok(false)));
+}
+
+#[test]
 fn values_with_spaces_at_their_ends_and_look_alikes_are_refused() {
     assert_eq!(get(&[("x", b" a")]).err(), Some(Refusal::FieldValueCharacter));
     assert_eq!(
