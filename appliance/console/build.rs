@@ -15,13 +15,21 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=web/build.mjs");
     let mut table = String::from("&[\n");
     let built = dist.join("index.html").is_file();
-    let index = if built { dist.join("index.html") } else { placeholder(&out)? };
+    let index = if built {
+        dist.join("index.html")
+    } else {
+        placeholder(&out)?
+    };
     row(&mut table, "/index.html", &index);
     if built {
         let mut assets: Vec<_> = fs::read_dir(dist.join("assets"))?.collect::<Result<_, _>>()?;
         assets.sort_by_key(fs::DirEntry::file_name);
         for asset in assets {
-            row(&mut table, &format!("/assets/{}", asset.file_name().to_string_lossy()), &asset.path());
+            row(
+                &mut table,
+                &format!("/assets/{}", asset.file_name().to_string_lossy()),
+                &asset.path(),
+            );
         }
     }
     table.push(']');
@@ -30,7 +38,11 @@ fn main() -> io::Result<()> {
 
 fn row(table: &mut String, url: &str, file: &Path) {
     // Writing to a string cannot fail.
-    let _ = writeln!(table, "    ({url:?}, include_bytes!({:?})),", file.display().to_string());
+    let _ = writeln!(
+        table,
+        "    ({url:?}, include_bytes!({:?})),",
+        file.display().to_string()
+    );
 }
 
 fn placeholder(out: &Path) -> io::Result<PathBuf> {

@@ -29,7 +29,12 @@ impl Apply {
     /// Nothing in force yet.
     #[must_use]
     pub fn new(settings: Settings, tls: Tls, signer: Peer<ConsoleSigner>) -> Self {
-        Self { settings, tls, signer, state: Arc::default() }
+        Self {
+            settings,
+            tls,
+            signer,
+            state: Arc::default(),
+        }
     }
 
     /// Takes one step. Listeners come separately, from the supervisor.
@@ -41,7 +46,9 @@ impl Apply {
                     state.prepared = Some((generation, Arc::new(slice), config));
                     ApplyReply::Done
                 }
-                Err(error) => ApplyReply::Refused { reasons: vec![format!("console: {error}")] },
+                Err(error) => ApplyReply::Refused {
+                    reasons: vec![format!("console: {error}")],
+                },
             },
             ApplyRequest::Commit { generation } => match state.prepared.take() {
                 Some((prepared, slice, config)) if prepared == generation => {
@@ -56,7 +63,11 @@ impl Apply {
                 }
             },
             ApplyRequest::Abort { generation } => {
-                if state.prepared.as_ref().is_some_and(|(prepared, ..)| *prepared == generation) {
+                if state
+                    .prepared
+                    .as_ref()
+                    .is_some_and(|(prepared, ..)| *prepared == generation)
+                {
                     state.prepared = None;
                 }
                 ApplyReply::Done

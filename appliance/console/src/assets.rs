@@ -21,11 +21,17 @@ pub fn answer(method: &Method, path: &str) -> Response<Body> {
     }
     let page = !path.starts_with("/assets/") && !path.contains('.');
     let wanted = if page { "/index.html" } else { path };
-    let found = FILES.iter().find(|(url, _)| *url == wanted && (page || wanted != "/index.html"));
+    let found = FILES
+        .iter()
+        .find(|(url, _)| *url == wanted && (page || wanted != "/index.html"));
     let Some((url, content)) = found else {
         return ApiError::missing("There is no such file.").into_response();
     };
-    let keep = if page { "no-store" } else { "public, max-age=31536000, immutable" };
+    let keep = if page {
+        "no-store"
+    } else {
+        "public, max-age=31536000, immutable"
+    };
     let mut response = Response::new(Body::from(*content));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
@@ -58,8 +64,17 @@ mod tests {
             assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
             assert_eq!(answer.headers()["cache-control"], "no-store");
         }
-        for nothing in ["/assets/none.js", "/favicon.ico", "/assets/../index.html", "/index.html"] {
-            assert_eq!(answer(&Method::GET, nothing).status(), StatusCode::NOT_FOUND, "{nothing}");
+        for nothing in [
+            "/assets/none.js",
+            "/favicon.ico",
+            "/assets/../index.html",
+            "/index.html",
+        ] {
+            assert_eq!(
+                answer(&Method::GET, nothing).status(),
+                StatusCode::NOT_FOUND,
+                "{nothing}"
+            );
         }
         assert_eq!(answer(&Method::POST, "/").status(), StatusCode::METHOD_NOT_ALLOWED);
     }

@@ -40,7 +40,12 @@ pub fn lines(old: &str, new: &str) -> Vec<DiffLine> {
 }
 
 fn gap(text: &str) -> DiffLine {
-    DiffLine { kind: DiffKind::Gap, old: None, new: None, text: text.to_owned() }
+    DiffLine {
+        kind: DiffKind::Gap,
+        old: None,
+        new: None,
+        text: text.to_owned(),
+    }
 }
 
 /// A line's number from 1.
@@ -56,7 +61,10 @@ mod tests {
     #[test]
     fn a_changed_line_is_removed_and_added_with_its_numbers() {
         let found = lines("a\nb\nc\n", "a\nB\nc\n");
-        let shape: Vec<_> = found.iter().map(|line| (line.kind, line.old, line.new, line.text.as_str())).collect();
+        let shape: Vec<_> = found
+            .iter()
+            .map(|line| (line.kind, line.old, line.new, line.text.as_str()))
+            .collect();
         assert_eq!(
             shape,
             [

@@ -33,7 +33,14 @@ pub struct Incident {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), mistakes: Vec::new(), retry_after: None, cause: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            mistakes: Vec::new(),
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// The request itself is wrong.
@@ -71,7 +78,11 @@ impl ApiError {
     /// Wrong name or password; not said which.
     #[must_use]
     pub fn wrong_credentials() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "wrong-credentials", "The name or the password is wrong.")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong-credentials",
+            "The name or the password is wrong.",
+        )
     }
 
     /// Too many attempts.
@@ -85,19 +96,31 @@ impl ApiError {
     /// The caller is known and may not.
     #[must_use]
     pub fn not_authorised() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not-authorised", "Your role does not allow this.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "not-authorised",
+            "Your role does not allow this.",
+        )
     }
 
     /// A one-time password has to be changed first.
     #[must_use]
     pub fn password_first() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "password-change", "Change the one-time password first.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "password-change",
+            "Change the one-time password first.",
+        )
     }
 
     /// The request came from a page of another origin, or lacks what proves that it did not.
     #[must_use]
     pub fn cross_site() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "cross-site", "The request does not come from the console's own pages.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross-site",
+            "The request does not come from the console's own pages.",
+        )
     }
 
     /// No such thing.
@@ -108,13 +131,21 @@ impl ApiError {
     /// The thing is there; not for this method.
     #[must_use]
     pub fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not possible here.")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            "The method is not possible here.",
+        )
     }
 
     /// The request's `Host` is not one of the console's names.
     #[must_use]
     pub fn misdirected() -> Self {
-        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "The console does not answer to this name.")
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "The console does not answer to this name.",
+        )
     }
 
     /// The body is larger than any may be.
@@ -163,7 +194,9 @@ impl From<VaultRefusal> for ApiError {
             VaultRefusal::Refused(reason) => Self::refused(reason),
             VaultRefusal::Sealed(_) => Self::unavailable("The vault is sealed.", cause),
             VaultRefusal::Damaged(_) => Self::unavailable("A record of the store is damaged.", cause),
-            VaultRefusal::Unwritable(_) => Self::unavailable("The store cannot be written; nothing was changed.", cause),
+            VaultRefusal::Unwritable(_) => {
+                Self::unavailable("The store cannot be written; nothing was changed.", cause)
+            }
         }
     }
 }
@@ -182,9 +215,15 @@ impl IntoResponse for ApiError {
         };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(Incident { id, code: self.code, cause: self.cause });
+        response.extensions_mut().insert(Incident {
+            id,
+            code: self.code,
+            cause: self.cause,
+        });
         response
     }
 }

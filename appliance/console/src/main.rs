@@ -1,13 +1,13 @@
 //! The console's process: start, wires, listeners, then serve until the supervisor says stop. See the library.
 #![forbid(unsafe_code)]
 
+use redan_console::Settings;
 use redan_console::api::App;
 use redan_console::apply::Apply;
 use redan_console::live::Live;
 use redan_console::peers::{Manager, Network, Peers, Vault};
 use redan_console::server::Server;
 use redan_console::tls::Tls;
-use redan_console::Settings;
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerConsole};
 use redan_service::{ListenerSet, Service, StartError, chain};
 use redan_types::Process;

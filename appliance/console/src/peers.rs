@@ -1,5 +1,6 @@
 //! The services that the console asks, each question typed by its answer.
 
+use redan_ipc::IpcError;
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest};
@@ -10,7 +11,6 @@ use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
-use redan_ipc::IpcError;
 use redan_service::AsyncPeer;
 use redan_types::{Generation, Process, SecretString, Timestamp};
 use std::net::IpAddr;
@@ -76,7 +76,10 @@ impl Vault {
         match self.0.call(&request, timeout).await {
             Ok(ConsoleVaultReply::Refused(refusal)) => Err(refusal.into()),
             Ok(reply) => Ok(reply),
-            Err(source) => Err(PeerError::Ipc { peer: Process::Vault, source }),
+            Err(source) => Err(PeerError::Ipc {
+                peer: Process::Vault,
+                source,
+            }),
         }
     }
 
@@ -91,7 +94,12 @@ impl Vault {
         address: IpAddr,
         agent: Option<String>,
     ) -> Result<LoginOutcome, PeerError> {
-        let request = ConsoleVaultRequest::Login { user, password, address, agent };
+        let request = ConsoleVaultRequest::Login {
+            user,
+            password,
+            address,
+            agent,
+        };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Login(outcome) => outcome)
     }
 
@@ -117,7 +125,12 @@ impl Vault {
     ///
     /// # Errors
     /// No answer, or the vault refuses the old or the new password.
-    pub async fn change_password(&self, token: SecretString, old: SecretString, new: SecretString) -> Result<(), PeerError> {
+    pub async fn change_password(
+        &self,
+        token: SecretString,
+        old: SecretString,
+        new: SecretString,
+    ) -> Result<(), PeerError> {
         let request = ConsoleVaultRequest::ChangePassword { token, old, new };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Done => ())
     }
@@ -214,10 +227,10 @@ impl Manager {
             ManagerRequest::Status | ManagerRequest::Configuration => SHORT,
             _ => LONG,
         };
-        self.0
-            .call(&request, timeout)
-            .await
-            .map_err(|source| PeerError::Ipc { peer: Process::Manager, source })
+        self.0.call(&request, timeout).await.map_err(|source| PeerError::Ipc {
+            peer: Process::Manager,
+            source,
+        })
     }
 
     /// The state of all services.
@@ -270,9 +283,9 @@ impl Network {
     /// # Errors
     /// No answer. A refusal is an answer.
     pub async fn ask(&self, request: NetworkRequest) -> Result<NetworkReply, PeerError> {
-        self.0
-            .call(&request, SHORT)
-            .await
-            .map_err(|source| PeerError::Ipc { peer: Process::Network, source })
+        self.0.call(&request, SHORT).await.map_err(|source| PeerError::Ipc {
+            peer: Process::Network,
+            source,
+        })
     }
 }

@@ -66,7 +66,9 @@ impl Server {
     /// Accepts until the task is dropped. With all places taken, the kernel's queue waits.
     pub async fn accept(self, listener: TcpListener) {
         loop {
-            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, address)) => {
                     if let Some(seat) = self.seat(address.ip()) {
@@ -92,7 +94,9 @@ impl Server {
             TlsAcceptor::from(config).accept(Patient::new(stream)).await
         };
         // A failed handshake is the client's affair; it got its alert.
-        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else { return };
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
+            return;
+        };
         let client = Client(address);
         let router = self.router;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -120,7 +124,10 @@ impl Server {
             return None;
         }
         *taken += 1;
-        Some(Seat { sources: Arc::clone(&self.sources), source })
+        Some(Seat {
+            sources: Arc::clone(&self.sources),
+            source,
+        })
     }
 }
 

@@ -26,8 +26,9 @@ impl Settings {
     #[must_use]
     pub fn allows(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
-        self.current()
-            .is_some_and(|slice| slice.allowed.is_empty() || slice.allowed.iter().any(|network| network.contains(client)))
+        self.current().is_some_and(|slice| {
+            slice.allowed.is_empty() || slice.allowed.iter().any(|network| network.contains(client))
+        })
     }
 
     /// Whether the console answers to this `Host` (RFC 9110 section 7.2): a page of another name that resolves to this address
@@ -36,7 +37,9 @@ impl Settings {
     pub fn answers_to(&self, authority: &str) -> bool {
         let Some(slice) = self.current() else { return false };
         let name = host_of(authority);
-        let Ok(name) = redan_types::HostName::parse(name) else { return false };
+        let Ok(name) = redan_types::HostName::parse(name) else {
+            return false;
+        };
         slice.hosts.contains(&name) || name.address().is_some_and(|address| address == slice.listen.ip())
     }
 }
@@ -62,7 +65,11 @@ mod tests {
         settings.replace(Arc::new(ConsoleSlice {
             listen: "192.0.2.1:9443".parse().unwrap(),
             hosts: vec![HostName::parse("redan.example").unwrap()],
-            certificate: Certificate { key: KeyId([0; 16]), chain: Vec::new(), until: Timestamp(0) },
+            certificate: Certificate {
+                key: KeyId([0; 16]),
+                chain: Vec::new(),
+                until: Timestamp(0),
+            },
             allowed: allowed.iter().map(|network| network.parse().unwrap()).collect(),
         }));
         settings
@@ -74,7 +81,14 @@ mod tests {
         for good in ["redan.example", "REDAN.example:9443", "192.0.2.1", "192.0.2.1:9443"] {
             assert!(settings.answers_to(good), "{good}");
         }
-        for bad in ["", "other.example", "redan.example.evil", "192.0.2.2", "[::1]:9443", ":9443"] {
+        for bad in [
+            "",
+            "other.example",
+            "redan.example.evil",
+            "192.0.2.2",
+            "[::1]:9443",
+            ":9443",
+        ] {
             assert!(!settings.answers_to(bad), "{bad}");
         }
         assert_eq!(host_of("[2001:db8::1]:9443"), "2001:db8::1");
@@ -86,6 +100,9 @@ mod tests {
         assert!(settings.allows("10.1.2.3".parse().unwrap()));
         assert!(settings.allows("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!settings.allows("192.0.2.9".parse().unwrap()));
-        assert!(!Settings::default().allows("10.1.2.3".parse().unwrap()), "nobody before the first configuration");
+        assert!(
+            !Settings::default().allows("10.1.2.3".parse().unwrap()),
+            "nobody before the first configuration"
+        );
     }
 }

@@ -58,7 +58,11 @@ pub fn config(certificate: &Certificate, vault: Peer<ConsoleSigner>) -> Result<A
     let chain: Vec<_> = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
     let leaf = chain.first().ok_or(CertificateError::Empty)?;
     let scheme = scheme_of(leaf)?;
-    let key = VaultKey { vault, key: certificate.key, scheme };
+    let key = VaultKey {
+        vault,
+        key: certificate.key,
+        scheme,
+    };
     let resolver = SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(key)));
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -99,7 +103,9 @@ struct VaultKey {
 
 impl SigningKey for VaultKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        offered.contains(&self.scheme).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+        offered
+            .contains(&self.scheme)
+            .then(|| Box::new(self.clone()) as Box<dyn Signer>)
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -112,7 +118,11 @@ impl SigningKey for VaultKey {
 
 impl Signer for VaultKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let request = SignRequest { key: self.key, scheme: self.scheme.into(), input: message.to_vec() };
+        let request = SignRequest {
+            key: self.key,
+            scheme: self.scheme.into(),
+            input: message.to_vec(),
+        };
         // rustls signs in the middle of a poll; the runtime hands this worker's other tasks to another thread meanwhile.
         let reply = tokio::task::block_in_place(|| self.vault.call(&request, PATIENCE));
         match reply {

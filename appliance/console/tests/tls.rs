@@ -1,4 +1,5 @@
 //! Connections, over real sockets and TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
 
@@ -8,7 +9,8 @@ use rustls::{ClientConfig, RootCertStore};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Console, console, lock, world};
+use support::world::{lock, world};
+use support::{Console, console};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -17,29 +19,53 @@ use tokio_rustls::client::TlsStream;
 async fn serve(console: &Console) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(Server::new(console.app.clone().router(), console.tls.clone(), console.settings.clone()).accept(listener));
+    tokio::spawn(
+        Server::new(
+            console.app.clone().router(),
+            console.tls.clone(),
+            console.settings.clone(),
+        )
+        .accept(listener),
+    );
     address
 }
 
-async fn connect(console: &Console, address: SocketAddr, versions: &[&'static rustls::SupportedProtocolVersion]) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    console: &Console,
+    address: SocketAddr,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(console.certificate.clone())).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("no answer in time")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("no answer in time")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_arrives_over_tls_that_the_vault_signed() {
     let console = console(world());
     let address = serve(&console).await;
-    let mut stream = bounded(connect(&console, address, &[&rustls::version::TLS13])).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut stream = bounded(connect(&console, address, &[&rustls::version::TLS13]))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     let _ = bounded(stream.read_to_string(&mut answer)).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -51,21 +77,31 @@ async fn without_the_vault_there_is_no_handshake() {
     let console = console(world());
     let address = serve(&console).await;
     lock(&console.world).sealed = true;
-    assert!(bounded(connect(&console, address, &[&rustls::version::TLS13])).await.is_err());
+    assert!(
+        bounded(connect(&console, address, &[&rustls::version::TLS13]))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_tls_is_refused() {
     let console = console(world());
     let address = serve(&console).await;
-    assert!(bounded(connect(&console, address, &[&rustls::version::TLS12])).await.is_err());
+    assert!(
+        bounded(connect(&console, address, &[&rustls::version::TLS12]))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bomb_of_header_fields_is_refused_at_a_bounded_size() {
     let console = console(world());
     let address = serve(&console).await;
-    let mut stream = bounded(connect(&console, address, &[&rustls::version::TLS13])).await.unwrap();
+    let mut stream = bounded(connect(&console, address, &[&rustls::version::TLS13]))
+        .await
+        .unwrap();
     let field = format!("x: {}\r\n", "y".repeat(1_000));
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await;
     for _ in 0..64 {
@@ -75,7 +111,11 @@ async fn a_bomb_of_header_fields_is_refused_at_a_bounded_size() {
     }
     let mut answer = Vec::new();
     let _ = bounded(stream.read_to_end(&mut answer)).await;
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,5 +125,9 @@ async fn clients_of_other_networks_are_hung_up_on() {
     let mut slice = (*console.settings.current().unwrap()).clone();
     slice.allowed = vec!["192.0.2.0/24".parse().unwrap()];
     console.settings.replace(Arc::new(slice));
-    assert!(bounded(connect(&console, address, &[&rustls::version::TLS13])).await.is_err());
+    assert!(
+        bounded(connect(&console, address, &[&rustls::version::TLS13]))
+            .await
+            .is_err()
+    );
 }

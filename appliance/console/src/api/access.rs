@@ -47,17 +47,21 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/audit/export", VIEWER, get(audit::export)),
         ("/api/v1/configuration", VIEWER, get(configuration::running)),
         ("/api/v1/configuration/versions", VIEWER, get(configuration::versions)),
-        ("/api/v1/configuration/versions/{number}", VIEWER, get(configuration::version)),
+        (
+            "/api/v1/configuration/versions/{number}",
+            VIEWER,
+            get(configuration::version),
+        ),
         ("/api/v1/configuration/diff", VIEWER, get(configuration::diff)),
         ("/api/v1/configuration/check", VIEWER, post(configuration::check)),
         ("/api/v1/configuration/commit", ADMIN, post(configuration::commit)),
         ("/api/v1/configuration/confirm", ADMIN, post(configuration::confirm)),
         ("/api/v1/configuration/rollback", ADMIN, post(configuration::rollback)),
-        ("/api/v1/users", VIEWER, get(accounts::users)),
+        ("/api/v1/users", ADMIN, get(accounts::users)),
         ("/api/v1/users", ADMIN, post(accounts::create_user)),
         ("/api/v1/users/{name}", ADMIN, patch(accounts::change_user)),
         ("/api/v1/users/{name}/reset", ADMIN, post(accounts::reset_user)),
-        ("/api/v1/keys", VIEWER, get(accounts::keys)),
+        ("/api/v1/keys", ADMIN, get(accounts::keys)),
         ("/api/v1/keys", ADMIN, post(accounts::create_key)),
         ("/api/v1/keys/{id}", ADMIN, delete(accounts::revoke_key)),
         ("/api/v1/keys/{id}/rotate", ADMIN, post(accounts::rotate_key)),
@@ -69,10 +73,13 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
 
 /// The table as a router, each route behind its guard.
 pub(super) fn routes(app: &App) -> Router<App> {
-    endpoints().into_iter().fold(Router::new(), |router, (path, needs, method)| {
-        let guarded = method.route_layer(from_fn_with_state((app.clone(), needs), guard));
-        router.route(path, guarded)
-    }).method_not_allowed_fallback(|| async { ApiError::method().into_response() })
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, (path, needs, method)| {
+            let guarded = method.route_layer(from_fn_with_state((app.clone(), needs), guard));
+            router.route(path, guarded)
+        })
+        .method_not_allowed_fallback(|| async { ApiError::method().into_response() })
 }
 
 /// Finds out who calls, refuses who may not, and hands the [`Caller`] to the handler.
@@ -101,18 +108,27 @@ type Refusal = (ApiError, Option<Box<Caller>>);
 async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller>, Refusal> {
     let headers = &request.headers;
     let refuse = |error: ApiError| (error, None);
-    let client = *request
-        .extensions
-        .get::<Client>()
-        .ok_or_else(|| refuse(ApiError::unavailable("The connection has no address.", "no client extension")))?;
+    let client = *request.extensions.get::<Client>().ok_or_else(|| {
+        refuse(ApiError::unavailable(
+            "The connection has no address.",
+            "no client extension",
+        ))
+    })?;
     if foreign(headers) {
         return Err(refuse(ApiError::cross_site()));
     }
     let who = if let Some(key) = bearer(headers) {
         if !matches!(needs, Needs::Role(_)) {
-            return Err(refuse(ApiError::refused("This is for people: an API key needs no session.")));
+            return Err(refuse(ApiError::refused(
+                "This is for people: an API key needs no session.",
+            )));
         }
-        let principal = app.peers.vault.resolve_key(key).await.map_err(|error| refuse(error.into()))?;
+        let principal = app
+            .peers
+            .vault
+            .resolve_key(key)
+            .await
+            .map_err(|error| refuse(error.into()))?;
         Who::Key(principal.ok_or_else(|| refuse(ApiError::signed_out()))?)
     } else {
         if changes(&request.method) && !own_page(headers) {
@@ -124,7 +140,9 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
         let session = match cookie(headers) {
             Some(token) => {
                 let found = app.peers.vault.session(token.clone()).await;
-                found.map_err(|error| refuse(error.into()))?.map(|record| (token, record))
+                found
+                    .map_err(|error| refuse(error.into()))?
+                    .map(|record| (token, record))
             }
             None => None,
         };
@@ -171,7 +189,9 @@ const fn changes(method: &Method) -> bool {
 fn own_page(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let own = match (text(header::ORIGIN), text(header::HOST)) {
-        (Some(origin), Some(host)) => origin.strip_prefix("https://").is_some_and(|authority| authority.eq_ignore_ascii_case(host)),
+        (Some(origin), Some(host)) => origin
+            .strip_prefix("https://")
+            .is_some_and(|authority| authority.eq_ignore_ascii_case(host)),
         _ => false,
     };
     own && headers.get("x-redan-console").is_some_and(|value| value == "1")
@@ -199,27 +219,43 @@ fn cookie(headers: &HeaderMap) -> Option<SecretString> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bearer, cookie, endpoints, foreign, own_page, Needs};
+    use super::{Needs, bearer, cookie, endpoints, foreign, own_page};
     use crate::api::model::Role;
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
-        list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        list.iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
     fn nothing_but_the_login_is_open() {
-        let open = endpoints().into_iter().filter(|(_, needs, _)| matches!(needs, Needs::Anybody | Needs::Nobody));
-        assert_eq!(open.map(|(path, ..)| path).collect::<Vec<_>>(), ["/api/v1/login", "/api/v1/session"]);
+        let open = endpoints()
+            .into_iter()
+            .filter(|(_, needs, _)| matches!(needs, Needs::Anybody | Needs::Nobody));
+        assert_eq!(
+            open.map(|(path, ..)| path).collect::<Vec<_>>(),
+            ["/api/v1/login", "/api/v1/session"]
+        );
         assert!(Role::Admin > Role::Viewer);
     }
 
     #[test]
     fn only_the_consoles_own_pages_may_change_anything() {
-        let own = &[("host", "redan:9443"), ("origin", "https://redan:9443"), ("x-redan-console", "1")];
+        let own = &[
+            ("host", "redan:9443"),
+            ("origin", "https://redan:9443"),
+            ("x-redan-console", "1"),
+        ];
         assert!(own_page(&headers(own)));
         for missing in 0..3 {
-            let some: Vec<_> = own.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, pair)| *pair).collect();
+            let some: Vec<_> = own
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| *i != missing)
+                .map(|(_, pair)| *pair)
+                .collect();
             assert!(!own_page(&headers(&some)), "without {}", own[missing].0);
         }
         for origin in ["http://redan:9443", "https://redan", "https://evil.example", "null"] {
@@ -235,9 +271,20 @@ mod tests {
     fn a_session_cookie_that_stands_twice_is_none() {
         let one = "a=b; __Host-redan-session=abc; c=d";
         assert_eq!(cookie(&headers(&[("cookie", one)])).unwrap().expose(), "abc");
-        assert!(cookie(&headers(&[("cookie", "__Host-redan-session=a; __Host-redan-session=b")])).is_none());
+        assert!(
+            cookie(&headers(&[(
+                "cookie",
+                "__Host-redan-session=a; __Host-redan-session=b"
+            )]))
+            .is_none()
+        );
         assert!(cookie(&headers(&[("cookie", "redan-session=a")])).is_none());
-        assert_eq!(bearer(&headers(&[("authorization", "bearer redan_x")])).unwrap().expose(), "redan_x");
+        assert_eq!(
+            bearer(&headers(&[("authorization", "bearer redan_x")]))
+                .unwrap()
+                .expose(),
+            "redan_x"
+        );
         assert!(bearer(&headers(&[("authorization", "Basic eDp5")])).is_none());
     }
 }

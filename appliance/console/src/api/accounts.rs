@@ -31,9 +31,16 @@ pub(super) async fn create_user(
     let name = user_name(&user.name)?;
     let password = one_time()?;
     let roles = roles(&user.roles)?;
-    let request = AccountRequest::CreateUser { name: name.clone(), roles, password: password.clone() };
+    let request = AccountRequest::CreateUser {
+        name: name.clone(),
+        roles,
+        password: password.clone(),
+    };
     done(app.peers.vault.accounts(caller.actor(), request).await?)?;
-    Ok(Json(OneTimePassword { name: name.to_string(), password }))
+    Ok(Json(OneTimePassword {
+        name: name.to_string(),
+        password,
+    }))
 }
 
 /// Changes a user's roles, or switches a user off or on.
@@ -47,11 +54,17 @@ pub(super) async fn change_user(
 ) -> Result<StatusCode, ApiError> {
     let name = user_name(&name)?;
     if let Some(wanted) = &change.roles {
-        let request = AccountRequest::SetRoles { name: name.clone(), roles: roles(wanted)? };
+        let request = AccountRequest::SetRoles {
+            name: name.clone(),
+            roles: roles(wanted)?,
+        };
         done(app.peers.vault.accounts(caller.actor(), request).await?)?;
     }
     if let Some(enabled) = change.enabled {
-        let request = AccountRequest::SetEnabled { name: name.clone(), enabled };
+        let request = AccountRequest::SetEnabled {
+            name: name.clone(),
+            enabled,
+        };
         done(app.peers.vault.accounts(caller.actor(), request).await?)?;
         if !enabled {
             app.live.sessions().ended_of(&name, None);
@@ -72,7 +85,10 @@ pub(super) async fn reset_user(
     let request = AccountRequest::ResetPassword { name: name.clone() };
     let (_, password) = secret(app.peers.vault.accounts(caller.actor(), request).await?)?;
     app.live.sessions().ended_of(&name, None);
-    Ok(Json(OneTimePassword { name: name.to_string(), password }))
+    Ok(Json(OneTimePassword {
+        name: name.to_string(),
+        password,
+    }))
 }
 
 /// All API keys, without their secrets.
@@ -95,7 +111,11 @@ pub(super) async fn create_key(
     if key.comment.chars().count() > 200 {
         return Err(ApiError::refused("What a key is for fits in 200 characters."));
     }
-    let request = AccountRequest::CreateKey { owner: user_name(&key.owner)?, roles: roles(&key.roles)?, comment: key.comment };
+    let request = AccountRequest::CreateKey {
+        owner: user_name(&key.owner)?,
+        roles: roles(&key.roles)?,
+        comment: key.comment,
+    };
     issued(app.peers.vault.accounts(caller.actor(), request).await?).map(Json)
 }
 
@@ -136,20 +156,29 @@ pub(super) fn done(reply: AccountReply) -> Result<(), ApiError> {
 pub(super) fn other(reply: AccountReply) -> ApiError {
     match reply {
         AccountReply::Refused(reason) => ApiError::refused(reason),
-        _ => ApiError::unavailable("The vault does not answer; try again.", "the vault answered another question"),
+        _ => ApiError::unavailable(
+            "The vault does not answer; try again.",
+            "the vault answered another question",
+        ),
     }
 }
 
 fn secret(reply: AccountReply) -> Result<(Option<RecordId>, SecretString), ApiError> {
     match reply {
-        AccountReply::Done { id, secret: Some(secret) } => Ok((id, secret)),
+        AccountReply::Done {
+            id,
+            secret: Some(secret),
+        } => Ok((id, secret)),
         reply => Err(other(reply)),
     }
 }
 
 fn issued(reply: AccountReply) -> Result<IssuedApiKey, ApiError> {
     let (id, key) = secret(reply)?;
-    Ok(IssuedApiKey { id: id.map(|id| id.to_string()).unwrap_or_default(), key })
+    Ok(IssuedApiKey {
+        id: id.map(|id| id.to_string()).unwrap_or_default(),
+        key,
+    })
 }
 
 fn user_name(text: &str) -> Result<UserName, ApiError> {
@@ -161,7 +190,9 @@ fn roles(names: &[String]) -> Result<Vec<RoleName>, ApiError> {
         return Err(ApiError::refused("Between 1 and 32 roles are needed."));
     }
     let parsed = names.iter().map(|name| RoleName::parse(name));
-    parsed.collect::<Result<_, _>>().map_err(|error| ApiError::refused(error.to_string()))
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| ApiError::refused(error.to_string()))
 }
 
 fn key_id(text: &str) -> Result<RecordId, ApiError> {

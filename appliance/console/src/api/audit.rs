@@ -47,9 +47,16 @@ pub(super) struct Filters {
 
 /// Finds entries, newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(Filters), responses((status = 200, body = AuditPage)))]
-pub(super) async fn search(State(app): State<App>, Params(filters): Params<Filters>) -> Result<Json<AuditPage>, ApiError> {
+pub(super) async fn search(
+    State(app): State<App>,
+    Params(filters): Params<Filters>,
+) -> Result<Json<AuditPage>, ApiError> {
     let page = app.peers.vault.audit_search(filters.query()?).await?;
-    Ok(Json(AuditPage { entries: page.entries.into_iter().map(Into::into).collect(), next: page.next, size: page.size }))
+    Ok(Json(AuditPage {
+        entries: page.entries.into_iter().map(Into::into).collect(),
+        next: page.next,
+        size: page.size,
+    }))
 }
 
 /// Checks the whole log now: every leaf, the tree, the signed checkpoint.
@@ -61,9 +68,21 @@ pub(super) async fn verify(State(app): State<App>, caller: Caller) -> Result<Jso
     let (outcome, message) = if found.sound {
         (Ended::Succeeded, format!("{} entries are sound", found.size))
     } else {
-        (Ended::Failed, format!("{} mistakes in {} entries", found.problems.len(), found.size))
+        (
+            Ended::Failed,
+            format!("{} mistakes in {} entries", found.problems.len(), found.size),
+        )
     };
-    app.audit(&caller, Act { action: "audit.verified", resource: "audit".to_owned(), outcome, message }).await?;
+    app.audit(
+        &caller,
+        Act {
+            action: "audit.verified",
+            resource: "audit".to_owned(),
+            outcome,
+            message,
+        },
+    )
+    .await?;
     Ok(Json(found))
 }
 
@@ -80,11 +99,17 @@ pub(super) async fn export(State(app): State<App>, caller: Caller) -> Result<Res
     app.audit(&caller, act).await?;
     // The first part is fetched before the answer begins, so that a vault that is away is an error and not an empty file.
     let first = app.peers.vault.audit_export(0).await?;
-    let parts = stream::unfold(Parts::First(first.text, first.next, app.peers.vault.clone()), Parts::next);
+    let parts = stream::unfold(
+        Parts::First(first.text, first.next, app.peers.vault.clone()),
+        Parts::next,
+    );
     let mut response = Body::from_stream(parts).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"redan-audit.jsonl\""));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::from_static("attachment; filename=\"redan-audit.jsonl\""),
+    );
     Ok(response)
 }
 
@@ -103,7 +128,10 @@ impl Parts {
             Self::End => None,
             Self::First(text, next, vault) => Some((Ok(Bytes::from(text)), after(next, vault))),
             Self::Rest(from, vault) => match vault.audit_export(from).await {
-                Ok(part) => Some((Ok(Bytes::from(part.text)), after(part.next.filter(|next| *next > from), vault))),
+                Ok(part) => Some((
+                    Ok(Bytes::from(part.text)),
+                    after(part.next.filter(|next| *next > from), vault),
+                )),
                 Err(error) => Some((Err(std::io::Error::other(error.to_string())), Self::End)),
             },
         }
@@ -120,7 +148,9 @@ impl Filters {
         if limit == 0 || limit > MOST {
             return Err(ApiError::malformed(format!("limit is 1 to {MOST}.")));
         }
-        let time = |seconds: u64| Timestamp::from_system(SystemTime::UNIX_EPOCH).after(std::time::Duration::from_secs(seconds));
+        let time = |seconds: u64| {
+            Timestamp::from_system(SystemTime::UNIX_EPOCH).after(std::time::Duration::from_secs(seconds))
+        };
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(AuditQuery {
             text: given(self.text),

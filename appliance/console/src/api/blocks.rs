@@ -44,7 +44,11 @@ pub(super) async fn block(
     if network.contains(caller.client.address()) {
         return Err(ApiError::refused("That would cut your own address off."));
     }
-    let request = NetworkRequest::Block { network, seconds: block.seconds, reason: reason.clone() };
+    let request = NetworkRequest::Block {
+        network,
+        seconds: block.seconds,
+        reason: reason.clone(),
+    };
     let message = format!("for {} seconds: {reason}", block.seconds);
     act(&app, &caller, request, "network.blocked", network, message).await
 }
@@ -66,7 +70,15 @@ pub(super) async fn unblock(
     Params(which): Params<Which>,
 ) -> Result<StatusCode, ApiError> {
     let network = network(&which.address)?;
-    act(&app, &caller, NetworkRequest::Unblock { network }, "network.unblocked", network, String::new()).await
+    act(
+        &app,
+        &caller,
+        NetworkRequest::Unblock { network },
+        "network.unblocked",
+        network,
+        String::new(),
+    )
+    .await
 }
 
 async fn act(
@@ -82,7 +94,16 @@ async fn act(
         NetworkReply::Refused(reason) => (Outcome::Denied, reason.clone()),
         _ => (Outcome::Succeeded, message),
     };
-    app.audit(caller, Act { action, resource: format!("address/{network}"), outcome, message }).await?;
+    app.audit(
+        caller,
+        Act {
+            action,
+            resource: format!("address/{network}"),
+            outcome,
+            message,
+        },
+    )
+    .await?;
     match reply {
         NetworkReply::Done => Ok(StatusCode::NO_CONTENT),
         reply => Err(other(reply)),
@@ -90,12 +111,17 @@ async fn act(
 }
 
 fn network(text: &str) -> Result<Cidr, ApiError> {
-    text.trim().parse().map_err(|error: redan_types::NetError| ApiError::refused(error.to_string()))
+    text.trim()
+        .parse()
+        .map_err(|error: redan_types::NetError| ApiError::refused(error.to_string()))
 }
 
 fn other(reply: NetworkReply) -> ApiError {
     match reply {
         NetworkReply::Refused(reason) => ApiError::refused(reason),
-        _ => ApiError::unavailable("The network service does not answer; try again.", "it answered another question"),
+        _ => ApiError::unavailable(
+            "The network service does not answer; try again.",
+            "it answered another question",
+        ),
     }
 }

@@ -51,7 +51,10 @@ impl Caller {
     #[must_use]
     pub fn actor(&self) -> Actor {
         match &self.who {
-            Who::Key(principal) => Actor::Key { id: principal.id, owner: principal.user.to_string() },
+            Who::Key(principal) => Actor::Key {
+                id: principal.id,
+                owner: principal.user.to_string(),
+            },
             Who::Session { record, .. } => Actor::User(record.user.to_string()),
         }
     }

@@ -26,17 +26,27 @@ const USUAL_WAIT: u32 = 60;
     responses((status = 200, body = Document), (status = 404, body = Failure)))]
 pub(super) async fn running(State(app): State<App>) -> Result<Json<Document>, ApiError> {
     let now = app.peers.manager.configuration().await?;
-    let running = now.running.ok_or_else(|| ApiError::missing("Nothing has been committed yet."))?;
+    let running = now
+        .running
+        .ok_or_else(|| ApiError::missing("Nothing has been committed yet."))?;
     Ok(Json(document(running, &now.state)))
 }
 
 /// The newest versions, at most 100, newest first.
 #[utoipa::path(get, path = "/api/v1/configuration/versions", tag = "configuration", params(Before),
     responses((status = 200, body = [Version])))]
-pub(super) async fn versions(State(app): State<App>, Params(before): Params<Before>) -> Result<Json<Vec<Version>>, ApiError> {
+pub(super) async fn versions(
+    State(app): State<App>,
+    Params(before): Params<Before>,
+) -> Result<Json<Vec<Version>>, ApiError> {
     let now = app.peers.manager.configuration().await?;
     let versions = app.peers.manager.versions(before.before.map(Generation)).await?;
-    Ok(Json(versions.into_iter().map(|info| convert::version(info, &now.state)).collect()))
+    Ok(Json(
+        versions
+            .into_iter()
+            .map(|info| convert::version(info, &now.state))
+            .collect(),
+    ))
 }
 
 /// Where a list begins.
@@ -72,9 +82,17 @@ pub(super) struct Two {
     responses((status = 200, body = Diff), (status = 404, body = Failure)))]
 pub(super) async fn diff(State(app): State<App>, Params(two): Params<Two>) -> Result<Json<Diff>, ApiError> {
     let (old, new) = (stored(&app, two.from).await?, stored(&app, two.to).await?);
-    let (from, to) = (Source::Version(Generation(two.from)), Source::Version(Generation(two.to)));
+    let (from, to) = (
+        Source::Version(Generation(two.from)),
+        Source::Version(Generation(two.to)),
+    );
     let changes = changes(&app, from, to).await?;
-    Ok(Json(Diff { from: two.from, to: two.to, changes, lines: difference::lines(&old.document, &new.document) }))
+    Ok(Json(Diff {
+        from: two.from,
+        to: two.to,
+        changes,
+        lines: difference::lines(&old.document, &new.document),
+    }))
 }
 
 /// All mistakes of a candidate, and what it would change; changes nothing.
@@ -82,20 +100,28 @@ pub(super) async fn diff(State(app): State<App>, Params(two): Params<Two>) -> Re
     responses((status = 200, body = Check)))]
 pub(super) async fn check(State(app): State<App>, Body(candidate): Body<Candidate>) -> Result<Json<Check>, ApiError> {
     bounded(&candidate.text)?;
-    let request = ManagerRequest::Check { document: candidate.text.clone() };
+    let request = ManagerRequest::Check {
+        document: candidate.text.clone(),
+    };
     let mistakes = match app.peers.manager.ask(request).await? {
         ManagerReply::Checked(mistakes) | ManagerReply::Mistaken(mistakes) => mistakes,
         reply => return Err(other(reply)),
     };
     let running = app.peers.manager.configuration().await?.running;
-    let diff = running.map(|running| difference::lines(&running.document, &candidate.text)).unwrap_or_default();
+    let diff = running
+        .map(|running| difference::lines(&running.document, &candidate.text))
+        .unwrap_or_default();
     // A document with mistakes has no meaning that could be compared.
     let changes = if mistakes.iter().any(|mistake| mistake.fatal) || diff.is_empty() {
         Vec::new()
     } else {
         changes(&app, Source::Running, Source::Text(candidate.text)).await?
     };
-    Ok(Json(Check { mistakes: mistakes.into_iter().map(Into::into).collect(), changes, diff }))
+    Ok(Json(Check {
+        mistakes: mistakes.into_iter().map(Into::into).collect(),
+        changes,
+        diff,
+    }))
 }
 
 /// Applies a candidate, to be taken back unless it is confirmed in time.
@@ -111,7 +137,16 @@ pub(super) async fn commit(
         return Err(ApiError::refused("Say why, in at most 500 characters."));
     }
     let wait = commit.confirm_within_s;
-    apply(&app, caller.actor(), commit.text, commit.comment, Generation(commit.base), wait).await.map(Json)
+    apply(
+        &app,
+        caller.actor(),
+        commit.text,
+        commit.comment,
+        Generation(commit.base),
+        wait,
+    )
+    .await
+    .map(Json)
 }
 
 /// Keeps the version that waits.
@@ -123,10 +158,19 @@ pub(super) async fn confirm(
     Body(confirm): Body<Confirm>,
 ) -> Result<StatusCode, ApiError> {
     let now = app.peers.manager.configuration().await?;
-    if now.state.pending.is_none_or(|pending| pending.generation.0 != confirm.version) {
-        return Err(ApiError::conflict("This version does not wait for confirmation: it was kept or taken back already."));
+    if now
+        .state
+        .pending
+        .is_none_or(|pending| pending.generation.0 != confirm.version)
+    {
+        return Err(ApiError::conflict(
+            "This version does not wait for confirmation: it was kept or taken back already.",
+        ));
     }
-    let request = ManagerRequest::Confirm { generation: Generation(confirm.version), actor: caller.actor() };
+    let request = ManagerRequest::Confirm {
+        generation: Generation(confirm.version),
+        actor: caller.actor(),
+    };
     match app.peers.manager.ask(request).await? {
         ManagerReply::Done(_) => {
             app.live.stale().await;
@@ -150,10 +194,18 @@ pub(super) async fn rollback(
         let base = now.running.map(|running| running.info.generation).unwrap_or_default();
         let comment = format!("Return to version {number}");
         let wait = rollback.confirm_within_s.unwrap_or(USUAL_WAIT);
-        return apply(&app, caller.actor(), earlier.document, comment, base, wait).await.map(|pending| Json(Some(pending)));
+        return apply(&app, caller.actor(), earlier.document, comment, base, wait)
+            .await
+            .map(|pending| Json(Some(pending)));
     }
-    let pending = now.state.pending.ok_or_else(|| ApiError::conflict("No commit waits for confirmation."))?;
-    let request = ManagerRequest::Rollback { generation: pending.generation, actor: caller.actor() };
+    let pending = now
+        .state
+        .pending
+        .ok_or_else(|| ApiError::conflict("No commit waits for confirmation."))?;
+    let request = ManagerRequest::Rollback {
+        generation: pending.generation,
+        actor: caller.actor(),
+    };
     match app.peers.manager.ask(request).await? {
         ManagerReply::Done(_) => {
             app.live.stale().await;
@@ -175,21 +227,37 @@ async fn apply(
         return Err(ApiError::refused("The time to confirm in is 30 to 600 seconds."));
     }
     let before = app.peers.manager.configuration().await?;
-    let running = before.running.map(|running| running.info.generation).unwrap_or_default();
+    let running = before
+        .running
+        .map(|running| running.info.generation)
+        .unwrap_or_default();
     if before.state.pending.is_some() {
-        return Err(ApiError::conflict("Another version waits for confirmation. Keep it or take it back first."));
+        return Err(ApiError::conflict(
+            "Another version waits for confirmation. Keep it or take it back first.",
+        ));
     }
     if running != base {
-        return Err(ApiError::conflict(format!("Version {running} runs by now; this was made from version {base}.")));
+        return Err(ApiError::conflict(format!(
+            "Version {running} runs by now; this was made from version {base}."
+        )));
     }
-    let request = ManagerRequest::Commit { document, confirm_within, comment, actor, base: Some(base) };
+    let request = ManagerRequest::Commit {
+        document,
+        confirm_within,
+        comment,
+        actor,
+        base: Some(base),
+    };
     match app.peers.manager.ask(request).await? {
         ManagerReply::Done(_) => {}
         reply => return Err(other(reply)),
     }
     app.live.stale().await;
     let after: ConfigurationState = app.peers.manager.configuration().await?;
-    let pending = after.state.pending.ok_or_else(|| ApiError::conflict("The commit was taken back already."))?;
+    let pending = after
+        .state
+        .pending
+        .ok_or_else(|| ApiError::conflict("The commit was taken back already."))?;
     Ok(convert::pending(&pending, after.state.confirmed, after.now))
 }
 
@@ -208,17 +276,27 @@ async fn changes(app: &App, from: Source, to: Source) -> Result<Vec<Change>, Api
 }
 
 fn document(version: vault::Version, state: &vault::CommitState) -> Document {
-    Document { version: convert::version(version.info, state), text: version.document }
+    Document {
+        version: convert::version(version.info, state),
+        text: version.document,
+    }
 }
 
 fn bounded(text: &str) -> Result<(), ApiError> {
-    if text.len() > LARGEST { Err(ApiError::too_large()) } else { Ok(()) }
+    if text.len() > LARGEST {
+        Err(ApiError::too_large())
+    } else {
+        Ok(())
+    }
 }
 
 fn other(reply: ManagerReply) -> ApiError {
     match reply {
         ManagerReply::Mistaken(mistakes) => ApiError::mistaken(mistakes.into_iter().map(Into::into).collect()),
         ManagerReply::Refused(reasons) => ApiError::refused(reasons.join("; ")),
-        _ => ApiError::unavailable("The manager does not answer; try again.", "it answered another question"),
+        _ => ApiError::unavailable(
+            "The manager does not answer; try again.",
+            "it answered another question",
+        ),
     }
 }

@@ -84,7 +84,10 @@ pub(super) fn verification(report: VerifyReport, now: Timestamp) -> model::Verif
 
 /// A version as the list shows it, in this state of the appliance.
 pub(crate) fn version(info: VersionInfo, state: &CommitState) -> model::Version {
-    let is_pending = state.pending.as_ref().is_some_and(|pending| pending.generation == info.generation);
+    let is_pending = state
+        .pending
+        .as_ref()
+        .is_some_and(|pending| pending.generation == info.generation);
     let state = if is_pending {
         model::VersionState::Pending
     } else if info.generation == state.confirmed {
@@ -133,7 +136,11 @@ impl From<Change> for model::Change {
             ChangeKind::Changed => model::ChangeKind::Changed,
             ChangeKind::Removed => model::ChangeKind::Removed,
         };
-        Self { kind, path: change.path, text: change.text }
+        Self {
+            kind,
+            path: change.path,
+            text: change.text,
+        }
     }
 }
 
@@ -197,6 +204,10 @@ impl From<KeyRecord> for model::ApiKey {
 
 impl From<Block> for model::Block {
     fn from(block: Block) -> Self {
-        Self { address: block.network.to_string(), until: maybe(block.until), reason: block.reason }
+        Self {
+            address: block.network.to_string(),
+            until: maybe(block.until),
+            reason: block.reason,
+        }
     }
 }

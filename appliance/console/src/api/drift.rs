@@ -23,14 +23,60 @@ macro_rules! declarations {
 #[test]
 fn the_pages_types_are_the_servers() {
     let made = declarations!(
-        ApiKey, Appliance, Attention, AuditEntry, AuditPage, AuditState, AuditedRequest, Block, Candidate, Change, ChangeKind, Check,
-        Commit, Confirm, Diff, DiffKind, DiffLine, Document, Failure, IssuedApiKey, Level, Login, Mistake, NewApiKey, NewBlock,
-        NewUser, OneTimePassword, OpenSession, Outcome, Overview, PasswordChange, Pending, Protection, Refusal, Role, Rollback,
-        Sample, Service, ServiceState, Session, State, User, UserChange, Verification, Version, VersionState,
+        ApiKey,
+        Appliance,
+        Attention,
+        AuditEntry,
+        AuditPage,
+        AuditState,
+        AuditedRequest,
+        Block,
+        Candidate,
+        Change,
+        ChangeKind,
+        Check,
+        Commit,
+        Confirm,
+        Diff,
+        DiffKind,
+        DiffLine,
+        Document,
+        Failure,
+        IssuedApiKey,
+        Level,
+        Login,
+        Mistake,
+        NewApiKey,
+        NewBlock,
+        NewUser,
+        OneTimePassword,
+        OpenSession,
+        Outcome,
+        Overview,
+        PasswordChange,
+        Pending,
+        Protection,
+        Refusal,
+        Role,
+        Rollback,
+        Sample,
+        Service,
+        ServiceState,
+        Session,
+        State,
+        User,
+        UserChange,
+        Verification,
+        Version,
+        VersionState,
     );
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src/api/types.ts");
     if std::env::var_os("REDAN_WRITE_TYPES").is_some() {
         std::fs::write(&file, &made).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), made, "write the file anew with REDAN_WRITE_TYPES=1");
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        made,
+        "write the file anew with REDAN_WRITE_TYPES=1"
+    );
 }

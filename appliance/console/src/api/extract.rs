@@ -24,7 +24,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large()),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::malformed("The body must be application/json.")),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                Err(ApiError::malformed("The body must be application/json."))
+            }
             // The deserialiser names a field or place of the client's own text, nothing of ours.
             Err(JsonRejection::JsonDataError(error)) => Err(ApiError::malformed(error.body_text())),
             Err(_) => Err(ApiError::malformed("The body is no JSON.")),
@@ -37,7 +39,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(value)| Self(value)).map_err(|rejection| ApiError::malformed(rejection.body_text()))
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| ApiError::malformed(rejection.body_text()))
     }
 }
 
@@ -46,6 +50,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(value)| Self(value)).map_err(|_| ApiError::missing("There is no such thing."))
+        path.map(|Path(value)| Self(value))
+            .map_err(|_| ApiError::missing("There is no such thing."))
     }
 }

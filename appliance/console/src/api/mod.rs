@@ -9,12 +9,12 @@ mod caller;
 mod configuration;
 mod convert;
 pub mod document;
+#[cfg(test)]
+mod drift;
 mod extract;
 pub mod model;
 mod overview;
 mod session;
-#[cfg(test)]
-mod drift;
 
 pub use caller::{Caller, Client};
 pub(crate) use convert::{pending, version};
@@ -57,7 +57,13 @@ impl App {
     /// Over these peers.
     #[must_use]
     pub fn new(peers: Peers, live: Arc<Live>, settings: Settings) -> Self {
-        Self { peers, live, settings, logins: Arc::new(Semaphore::new(LOGINS)), reports: Arc::new(Semaphore::new(8)) }
+        Self {
+            peers,
+            live,
+            settings,
+            logins: Arc::new(Semaphore::new(LOGINS)),
+            reports: Arc::new(Semaphore::new(8)),
+        }
     }
 
     /// The API and the pages.
@@ -132,7 +138,10 @@ async fn own_names(State(app): State<App>, request: Request, next: Next) -> Resp
 
 /// Records what went wrong inside, and who was refused, under the incident that the client was shown.
 async fn report(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().chars().take(1_024).collect::<String>());
+    let (method, path) = (
+        request.method().clone(),
+        request.uri().path().chars().take(1_024).collect::<String>(),
+    );
     let client = request.extensions().get::<Client>().copied();
     let response = next.run(request).await;
     let status = response.status();
@@ -142,15 +151,32 @@ async fn report(State(app): State<App>, request: Request, next: Next) -> Respons
     {
         let event = AuditEvent {
             time: crate::now(),
-            actor: response.extensions().get::<Caller>().map_or(Actor::Anonymous, Caller::actor),
-            action: if status.is_server_error() { "console.failed" } else { "console.refused" }.to_owned(),
+            actor: response
+                .extensions()
+                .get::<Caller>()
+                .map_or(Actor::Anonymous, Caller::actor),
+            action: if status.is_server_error() {
+                "console.failed"
+            } else {
+                "console.refused"
+            }
+            .to_owned(),
             resource: "console".to_owned(),
-            outcome: if status.is_server_error() { Outcome::Failed } else { Outcome::Denied },
+            outcome: if status.is_server_error() {
+                Outcome::Failed
+            } else {
+                Outcome::Denied
+            },
             before: None,
             after: None,
             address: client.map(|client| client.address()),
             agent: None,
-            request: Some(AuditedRequest { method: method.to_string(), path, status: status.as_u16(), count: 1 }),
+            request: Some(AuditedRequest {
+                method: method.to_string(),
+                path,
+                status: status.as_u16(),
+                count: 1,
+            }),
             incident: Some(incident.id),
             message: incident.cause.unwrap_or_else(|| incident.code.to_owned()),
         };
@@ -177,10 +203,15 @@ async fn protect(request: Request, next: Next) -> Response {
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

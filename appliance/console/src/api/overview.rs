@@ -36,14 +36,23 @@ pub(super) async fn services(State(app): State<App>) -> Result<Json<Vec<Service>
 /// session's end `signed-out`, and nothing more.
 #[utoipa::path(get, path = "/api/v1/events", tag = "state", responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(super) async fn events(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
-    let place = app.live.place().ok_or_else(|| ApiError::too_many("Too many pages are open.", 30))?;
+    let place = app
+        .live
+        .place()
+        .ok_or_else(|| ApiError::too_many("Too many pages are open.", 30))?;
     let id = match &caller.who {
         Who::Key(principal) => Ticket::Until(principal.until),
         Who::Session { record, .. } => Ticket::Session(record.id),
     };
     let mut check = interval(Duration::from_secs(1));
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let following = Following { events: app.live.follow(), app, ticket: id, check, _place: place };
+    let following = Following {
+        events: app.live.follow(),
+        app,
+        ticket: id,
+        check,
+        _place: place,
+    };
     let stream = stream::unfold(Some(following), |following| async { following?.next().await });
     let kept = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(kept).into_response())
@@ -81,7 +90,8 @@ impl Following {
                         Ticket::Until(until) => now < until,
                     };
                     if !alive {
-                        return Some((Ok(Event::default().event("signed-out").data("")), None));
+                        // Without data, browsers would pass the event over (HTML, server-sent events, "dispatch the event").
+                        return Some((Ok(Event::default().event("signed-out").data("null")), None));
                     }
                 }
             }

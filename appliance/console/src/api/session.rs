@@ -6,10 +6,10 @@ use super::extract::{Body, Segment};
 use super::model::{Failure, Login, OpenSession, PasswordChange, Role, Session};
 use super::{App, accounts};
 use crate::error::ApiError;
-use axum::{Extension, Json};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest, SessionRecord};
 use redan_ipc::messages::vault::LoginOutcome;
 use redan_types::RecordId;
@@ -37,16 +37,25 @@ pub(super) async fn login(
     let _turn = turn.map_err(|_| ApiError::too_many("Many people sign in at this moment; try again.", 5))?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(256).collect());
-    match app.peers.vault.login(login.name, login.password, client.address(), agent).await? {
+    match app
+        .peers
+        .vault
+        .login(login.name, login.password, client.address(), agent)
+        .await?
+    {
         LoginOutcome::Wrong => Err(ApiError::wrong_credentials()),
-        LoginOutcome::Locked { seconds } => {
-            Err(ApiError::too_many("Too many failures. Wait before you try again.", seconds))
-        }
+        LoginOutcome::Locked { seconds } => Err(ApiError::too_many(
+            "Too many failures. Wait before you try again.",
+            seconds,
+        )),
         LoginOutcome::Session { token, session } => {
             let body = Session::of(&session)?;
             app.live.sessions().used(&session);
             // No Max-Age: the browser forgets it when it closes; the vault ends the session in any case.
-            let cookie = format!("{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", token.expose());
+            let cookie = format!(
+                "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict",
+                token.expose()
+            );
             with_cookie(Json(body).into_response(), &cookie)
         }
     }
@@ -85,9 +94,17 @@ pub(super) async fn password(
     }
     let turn = tokio::time::timeout(TURN, app.logins.acquire()).await;
     let _turn = turn.map_err(|_| ApiError::too_many("Many people sign in at this moment; try again.", 5))?;
-    app.peers.vault.change_password(token.clone(), change.current, change.new).await?;
+    app.peers
+        .vault
+        .change_password(token.clone(), change.current, change.new)
+        .await?;
     app.live.sessions().ended_of(&record.user, Some(record.id));
-    let now = app.peers.vault.session(token.clone()).await?.ok_or_else(ApiError::signed_out)?;
+    let now = app
+        .peers
+        .vault
+        .session(token.clone())
+        .await?
+        .ok_or_else(ApiError::signed_out)?;
     Session::of(&now).map(Json)
 }
 
@@ -98,10 +115,20 @@ pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<
     if caller.role() != Some(Role::Admin) {
         return Ok(Json(own.iter().map(|record| OpenSession::of(record, true)).collect()));
     }
-    match app.peers.vault.accounts(caller.actor(), AccountRequest::Sessions).await? {
+    match app
+        .peers
+        .vault
+        .accounts(caller.actor(), AccountRequest::Sessions)
+        .await?
+    {
         AccountReply::Sessions(records) => {
             let current = |record: &SessionRecord| own.as_ref().is_some_and(|own| own.id == record.id);
-            Ok(Json(records.iter().map(|record| OpenSession::of(record, current(record))).collect()))
+            Ok(Json(
+                records
+                    .iter()
+                    .map(|record| OpenSession::of(record, current(record)))
+                    .collect(),
+            ))
         }
         other => Err(accounts::other(other)),
     }
@@ -121,7 +148,12 @@ pub(super) async fn end(
     {
         app.peers.vault.logout(token.clone()).await?;
     } else if caller.role() == Some(Role::Admin) {
-        accounts::done(app.peers.vault.accounts(caller.actor(), AccountRequest::RevokeSession { id }).await?)?;
+        accounts::done(
+            app.peers
+                .vault
+                .accounts(caller.actor(), AccountRequest::RevokeSession { id })
+                .await?,
+        )?;
     } else {
         return Err(ApiError::not_authorised());
     }

@@ -26,6 +26,9 @@ const FOLLOWERS: usize = 64;
 /// Events that a page may be behind before it has to begin anew.
 const BEHIND: usize = 64;
 
+/// Seconds told in one go, at most.
+const BURST: usize = 16;
+
 /// A picture younger than this is shown as it is.
 const FRESH: Duration = Duration::from_millis(900);
 
@@ -149,7 +152,9 @@ impl Live {
             Ok(samples) => {
                 let fresh = picture.traffic.take(samples, now);
                 let refused = fresh.iter().any(|sample| sample.refused > 0);
-                fresh.iter().for_each(|sample: &Sample| self.tell("traffic", sample));
+                // After a pause there are many at once: the overview has them all, and a follower's queue has not room for them.
+                let newest = fresh.iter().skip(fresh.len().saturating_sub(BURST));
+                newest.for_each(|sample: &Sample| self.tell("traffic", sample));
                 if refused {
                     self.tell("refusals", &picture.traffic.refusals());
                 }
@@ -163,13 +168,19 @@ impl Live {
     }
 
     async fn ask_state(&self, picture: &mut Picture) {
-        let (status, configuration, health) =
-            tokio::join!(self.peers.manager.status(), self.peers.manager.configuration(), self.peers.vault.health());
+        let (status, configuration, health) = tokio::join!(
+            self.peers.manager.status(),
+            self.peers.manager.configuration(),
+            self.peers.vault.health()
+        );
         picture.status = status.ok();
         picture.health = health.ok();
         let size = picture.health.as_ref().map(|health| health.audit_size);
         if size.is_some() && size != picture.recent_size {
-            let query = AuditQuery { limit: RECENT, ..AuditQuery::default() };
+            let query = AuditQuery {
+                limit: RECENT,
+                ..AuditQuery::default()
+            };
             if let Ok(page) = self.peers.vault.audit_search(query).await {
                 picture.recent = page.entries.into_iter().map(Into::into).collect();
                 picture.recent_size = size;
@@ -197,7 +208,11 @@ impl Live {
             self.settings.current().map(|slice| slice.certificate.until),
             crate::now(),
         );
-        let services = picture.status.as_ref().map(|status| status.services.clone()).unwrap_or_default();
+        let services = picture
+            .status
+            .as_ref()
+            .map(|status| status.services.clone())
+            .unwrap_or_default();
         let waiting = configuration.as_ref().and_then(|now| {
             let waiting = now.state.pending.as_ref()?;
             Some(pending(waiting, now.state.confirmed, now.now))
@@ -216,7 +231,10 @@ impl Live {
     }
 
     fn appliance(&self, picture: &Picture) -> Appliance {
-        let name = self.settings.current().and_then(|slice| slice.hosts.first().map(ToString::to_string));
+        let name = self
+            .settings
+            .current()
+            .and_then(|slice| slice.hosts.first().map(ToString::to_string));
         let mode = picture.status.as_ref().map(|status| status.mode);
         Appliance {
             name: name.unwrap_or_else(|| "Redan".to_owned()),

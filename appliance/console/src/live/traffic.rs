@@ -52,7 +52,10 @@ impl Traffic {
             let counts = by_second.remove(&second);
             let known = counts.is_some();
             let counts = counts.unwrap_or_default();
-            let refused = counts.refused.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+            let refused = counts
+                .refused
+                .iter()
+                .fold(0_u64, |sum, count| sum.saturating_add(*count));
             let mut sample = Sample {
                 at: second,
                 known,
@@ -93,7 +96,10 @@ impl Traffic {
             .iter()
             .zip(sums)
             .filter(|(_, count)| *count > 0)
-            .map(|(verdict, count)| Refusal { reason: verdict.name().to_owned(), count })
+            .map(|(verdict, count)| Refusal {
+                reason: verdict.name().to_owned(),
+                count,
+            })
             .collect();
         list.sort_by_key(|refusal| std::cmp::Reverse(refusal.count));
         list
@@ -135,14 +141,21 @@ mod tests {
     use redan_types::Timestamp;
 
     fn sample(second: u64, requests: u64) -> TrafficSample {
-        TrafficSample { time: Timestamp(second * 1_000_000), requests, ..TrafficSample::default() }
+        TrafficSample {
+            time: Timestamp(second * 1_000_000),
+            requests,
+            ..TrafficSample::default()
+        }
     }
 
     #[test]
     fn threads_are_summed_and_a_silent_proxy_leaves_a_gap() {
         let mut traffic = Traffic::default();
         let now = Timestamp(1_010_000_000);
-        let fresh = traffic.take(vec![sample(1_000, 3), sample(1_000, 4), sample(1_002, 1), sample(1_009, 9)], now);
+        let fresh = traffic.take(
+            vec![sample(1_000, 3), sample(1_000, 4), sample(1_002, 1), sample(1_009, 9)],
+            now,
+        );
         let shape: Vec<_> = fresh.iter().map(|s| (s.at, s.known, s.requests)).collect();
         assert_eq!(shape[..3], [(1_000, true, 7), (1_001, false, 0), (1_002, true, 1)]);
         assert_eq!(shape.last().unwrap().0, 1_008, "the second that is not whole yet waits");
@@ -155,7 +168,10 @@ mod tests {
     #[test]
     fn no_more_than_the_last_quarter_of_an_hour_is_kept() {
         let mut traffic = Traffic::default();
-        assert!(traffic.take(Vec::new(), Timestamp(1_000_000_000)).is_empty(), "nothing to show before the first sample");
+        assert!(
+            traffic.take(Vec::new(), Timestamp(1_000_000_000)).is_empty(),
+            "nothing to show before the first sample"
+        );
         traffic.take(vec![sample(1_000, 1)], Timestamp(1_005_000_000));
         traffic.take(vec![sample(9_000, 1)], Timestamp(9_002_000_000));
         assert!(traffic.samples().len() <= 900);

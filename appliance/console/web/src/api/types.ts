@@ -1,46 +1,747 @@
-export type Role = "viewer" | "admin";
-export type Failure = { code: string, message: string, incident: string, mistakes: Array<Mistake> };
-export type Login = { name: string, password: string };
-export type Session = { name: string, role: Role, must_change_password: boolean, expires_at: string };
-export type PasswordChange = { current: string, new: string };
-export type OpenSession = { id: string, name: string, source: string, opened_at: string, agent: string, used_at: string, current: boolean };
-export type Overview = { appliance: Appliance, state: State, traffic: Array<Sample>, refusals: Array<Refusal>, recent: Array<AuditEntry> };
-export type Appliance = { name: string, mode: string, evaluation: boolean, version: string };
-export type State = { configuration: Version | null, pending: Pending | null, services: Array<Service>, audit: AuditState | null, attention: Array<Attention> };
-export type Sample = { at: number, known: boolean, requests: number, refused: number, failed: number, connections: number, p50_us: number, p99_us: number };
-export type Refusal = { reason: string, count: number };
-export type Service = { name: string, state: ServiceState, pid: number | null, memory_bytes: number, restarts: number, since: string | null, confinement: Array<Protection>, last_exit: string };
-export type ServiceState = "back-off" | "ready" | "starting" | "stopped";
-export type Protection = { name: string, active: boolean, detail: string };
-export type AuditState = { size: number, device: string, verified: Verification | null };
-export type Verification = { at: string, sound: boolean, size: number, root: string, key: string, checkpoint_at: string, problems: Array<string>, took_us: number };
-export type Attention = { level: Level, title: string, detail: string, page: string };
-export type Level = "critical" | "warning";
-export type AuditEntry = { sequence: number, at: string, actor: string, action: string, resource: string, outcome: Outcome, address: string, agent: string, before: string | null, after: string | null, request: AuditedRequest | null, incident: string | null, message: string };
-export type AuditedRequest = { method: string, path: string, status: number, count: number };
-export type Outcome = "denied" | "failed" | "succeeded";
-export type AuditPage = { entries: Array<AuditEntry>, next: number | null, size: number };
-export type Version = { number: number, author: string, at: string, comment: string, hash: string, state: VersionState };
-export type VersionState = "idle" | "pending" | "running";
-export type Document = { version: Version, text: string };
-export type Pending = { version: number, previous: number, author: string, revert_at: string, remaining_ms: number };
-export type Candidate = { text: string };
-export type Check = { mistakes: Array<Mistake>, changes: Array<Change>, diff: Array<DiffLine> };
-export type Mistake = { line: number, column: number, length: number, message: string, help: string, fatal: boolean };
-export type Change = { kind: ChangeKind, path: string, text: string };
+// Made from the server's types (src/api/model.rs); a test compares. To write it anew:
+// REDAN_WRITE_TYPES=1 cargo test -p redan-console the_pages_types
+
+export type ApiKey = { 
+/**
+ * Its id, which is not the key.
+ */
+id: string, 
+/**
+ * Whose it is.
+ */
+owner: string, 
+/**
+ * The roles it acts with.
+ */
+roles: Array<string>, 
+/**
+ * What for.
+ */
+comment: string, 
+/**
+ * When it was made.
+ */
+created_at: string, 
+/**
+ * Works until then.
+ */
+expires_at: string, 
+/**
+ * Where rotated: the secret before works until then.
+ */
+previous_until: string | null, 
+/**
+ * Used last, to the minute.
+ */
+used_at: string | null, 
+/**
+ * Whether an administrator ended it.
+ */
+revoked: boolean, };
+
+export type Appliance = { 
+/**
+ * Its name in the configuration.
+ */
+name: string, 
+/**
+ * How it runs: `appliance`, or one of the evaluation modes.
+ */
+mode: string, 
+/**
+ * Whether that is an evaluation: software keys, generated certificates.
+ */
+evaluation: boolean, 
+/**
+ * Redan's version.
+ */
+version: string, };
+
+export type Attention = { 
+/**
+ * How bad it is.
+ */
+level: Level, 
+/**
+ * One line.
+ */
+title: string, 
+/**
+ * Why, and what to do.
+ */
+detail: string, 
+/**
+ * The page that shows more.
+ */
+page: string, };
+
+export type AuditEntry = { 
+/**
+ * Its place in the log, from 0.
+ */
+sequence: number, 
+/**
+ * When it happened.
+ */
+at: string, 
+/**
+ * Who did it: `user:ann`, `key:… (ann)`, `operator:0`, `redan:proxy` or `anonymous`.
+ */
+actor: string, 
+/**
+ * What was done, such as `configuration.committed`.
+ */
+action: string, 
+/**
+ * To what, such as `service/shop`.
+ */
+resource: string, 
+/**
+ * How it ended.
+ */
+outcome: Outcome, 
+/**
+ * The client's address; empty where it came from within.
+ */
+address: string, 
+/**
+ * The client's user agent.
+ */
+agent: string, 
+/**
+ * The state before, where it matters.
+ */
+before: string | null, 
+/**
+ * The state after, where it matters.
+ */
+after: string | null, 
+/**
+ * The HTTP request that it belongs to.
+ */
+request: AuditedRequest | null, 
+/**
+ * The incident that a person was shown.
+ */
+incident: string | null, 
+/**
+ * In words.
+ */
+message: string, };
+
+export type AuditPage = { 
+/**
+ * The entries that match, newest first.
+ */
+entries: Array<AuditEntry>, 
+/**
+ * Pass it as `before` for the next older page; absent when there is none.
+ */
+next: number | null, 
+/**
+ * How many entries the log has, matching or not.
+ */
+size: number, };
+
+export type AuditState = { 
+/**
+ * How many entries it has.
+ */
+size: number, 
+/**
+ * The key device that signs its checkpoints.
+ */
+device: string, 
+/**
+ * The last verification since the console started.
+ */
+verified: Verification | null, };
+
+export type AuditedRequest = { 
+/**
+ * The method.
+ */
+method: string, 
+/**
+ * The path, without the query.
+ */
+path: string, 
+/**
+ * The status answered.
+ */
+status: number, 
+/**
+ * How many such requests of this actor this entry stands for.
+ */
+count: number, };
+
+export type Block = { 
+/**
+ * The address or network, such as `192.0.2.7` or `192.0.2.0/24`.
+ */
+address: string, 
+/**
+ * When it is let in again; absent for an entry of the configuration.
+ */
+until: string | null, 
+/**
+ * Why.
+ */
+reason: string, };
+
+export type Candidate = { 
+/**
+ * The whole document (TOML), at most 512 KiB.
+ */
+text: string, };
+
+export type Change = { 
+/**
+ * What happened to it.
+ */
+kind: ChangeKind, 
+/**
+ * Where, such as `services.shop.limits`.
+ */
+path: string, 
+/**
+ * In words.
+ */
+text: string, };
+
 export type ChangeKind = "added" | "changed" | "removed";
-export type Diff = { from: number, to: number, changes: Array<Change>, lines: Array<DiffLine> };
-export type DiffLine = { kind: DiffKind, old: number | null, new: number | null, text: string };
+
+export type Check = { 
+/**
+ * All mistakes; the candidate may be committed when none of them is fatal.
+ */
+mistakes: Array<Mistake>, 
+/**
+ * What committing it would change, in words; empty where there are fatal mistakes.
+ */
+changes: Array<Change>, 
+/**
+ * The same as lines of text.
+ */
+diff: Array<DiffLine>, };
+
+export type Commit = { 
+/**
+ * The whole document (TOML), at most 512 KiB.
+ */
+text: string, 
+/**
+ * Why; at most 500 characters, not empty.
+ */
+comment: string, 
+/**
+ * The version that the text was made from; the commit is refused if another is running by now.
+ */
+base: number, 
+/**
+ * How long to wait for confirmation before it is taken back, in seconds: 30 to 600.
+ */
+confirm_within_s: number, };
+
+export type Confirm = { 
+/**
+ * The pending version's number.
+ */
+version: number, };
+
+export type Diff = { 
+/**
+ * The older side's number.
+ */
+from: number, 
+/**
+ * The newer side's number.
+ */
+to: number, 
+/**
+ * What differs, in words.
+ */
+changes: Array<Change>, 
+/**
+ * The lines, with three of context around each change.
+ */
+lines: Array<DiffLine>, };
+
 export type DiffKind = "added" | "gap" | "removed" | "same";
-export type Commit = { text: string, comment: string, base: number, confirm_within_s: number };
-export type Confirm = { version: number };
-export type Rollback = { version?: number, confirm_within_s?: number };
-export type User = { name: string, roles: Array<string>, enabled: boolean, must_change_password: boolean, locked_until: string | null, created_at: string, signed_in_at: string | null };
-export type NewUser = { name: string, roles: Array<string> };
-export type UserChange = { roles?: Array<string>, enabled?: boolean };
-export type OneTimePassword = { name: string, password: string };
-export type ApiKey = { id: string, owner: string, roles: Array<string>, comment: string, created_at: string, expires_at: string, previous_until: string | null, used_at: string | null, revoked: boolean };
-export type NewApiKey = { owner: string, roles: Array<string>, comment: string };
-export type IssuedApiKey = { id: string, key: string };
-export type Block = { address: string, until: string | null, reason: string };
-export type NewBlock = { address: string, seconds: number, reason: string };
+
+export type DiffLine = { 
+/**
+ * What the line is.
+ */
+kind: DiffKind, 
+/**
+ * Its number in the old text, from 1; absent on an added line.
+ */
+old: number | null, 
+/**
+ * Its number in the new text, from 1; absent on a removed line.
+ */
+new: number | null, 
+/**
+ * The text without its end of line.
+ */
+text: string, };
+
+export type Document = { 
+/**
+ * Which version.
+ */
+version: Version, 
+/**
+ * The document as it was committed (TOML).
+ */
+text: string, };
+
+export type Failure = { 
+/**
+ * A fixed word for programs, such as `not-authorised`.
+ */
+code: string, 
+/**
+ * One sentence for people; never a path, a version or a parser's position inside the appliance.
+ */
+message: string, 
+/**
+ * Names this occurrence; the appliance's own log has it too.
+ */
+incident: string, 
+/**
+ * The mistakes in a candidate configuration, where that is why the request was refused.
+ */
+mistakes?: Array<Mistake>, };
+
+export type IssuedApiKey = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * The key itself, to be sent as `Authorization: Bearer …`.
+ */
+key: string, };
+
+export type Level = "critical" | "warning";
+
+export type Login = { 
+/**
+ * The user's name.
+ */
+name: string, 
+/**
+ * The password; at most 1,024 bytes.
+ */
+password: string, };
+
+export type Mistake = { 
+/**
+ * The line, from 1.
+ */
+line: number, 
+/**
+ * The column, from 1, in characters.
+ */
+column: number, 
+/**
+ * How many characters it concerns.
+ */
+length: number, 
+/**
+ * What is wrong.
+ */
+message: string, 
+/**
+ * What would be right; may be empty.
+ */
+help: string, 
+/**
+ * Whether it prevents a commit.
+ */
+fatal: boolean, };
+
+export type NewApiKey = { 
+/**
+ * Whose it is.
+ */
+owner: string, 
+/**
+ * The roles it acts with; at most what the owner may.
+ */
+roles: Array<string>, 
+/**
+ * What for; at most 200 characters.
+ */
+comment: string, };
+
+export type NewBlock = { 
+/**
+ * The address or network.
+ */
+address: string, 
+/**
+ * For how long, in seconds: 1 to 2,592,000 (30 days).
+ */
+seconds: number, 
+/**
+ * Why; at most 200 characters.
+ */
+reason: string, };
+
+export type NewUser = { 
+/**
+ * The name to sign in with.
+ */
+name: string, 
+/**
+ * The roles held.
+ */
+roles: Array<string>, };
+
+export type OneTimePassword = { 
+/**
+ * Whose.
+ */
+name: string, 
+/**
+ * The password; it must be changed at the first sign-in.
+ */
+password: string, };
+
+export type OpenSession = { 
+/**
+ * Its public number; not the secret in the cookie.
+ */
+id: string, 
+/**
+ * Whose it is.
+ */
+name: string, 
+/**
+ * The address it was opened from.
+ */
+source: string, 
+/**
+ * When it was opened.
+ */
+opened_at: string, 
+/**
+ * With which user agent.
+ */
+agent: string, 
+/**
+ * When it was last used.
+ */
+used_at: string, 
+/**
+ * Whether it is the caller's own.
+ */
+current: boolean, };
+
+export type Outcome = "denied" | "failed" | "succeeded";
+
+export type Overview = { 
+/**
+ * The appliance itself.
+ */
+appliance: Appliance, 
+/**
+ * What changes seldom.
+ */
+state: State, 
+/**
+ * One sample a second, oldest first, at most the last 15 minutes.
+ */
+traffic: Array<Sample>, 
+/**
+ * Refused requests by reason in the same time, most frequent first.
+ */
+refusals: Array<Refusal>, 
+/**
+ * The newest entries of the audit log, newest first.
+ */
+recent: Array<AuditEntry>, };
+
+export type PasswordChange = { 
+/**
+ * The password in use.
+ */
+current: string, 
+/**
+ * The new one.
+ */
+new: string, };
+
+export type Pending = { 
+/**
+ * The version that was applied.
+ */
+version: number, 
+/**
+ * The version to return to.
+ */
+previous: number, 
+/**
+ * Who applied it.
+ */
+author: string, 
+/**
+ * When it is taken back unless confirmed.
+ */
+revert_at: string, 
+/**
+ * The time left when this was written, in milliseconds: counting down from here needs no agreement about the clock.
+ */
+remaining_ms: number, };
+
+export type Protection = { 
+/**
+ * Its name, such as `seccomp`.
+ */
+name: string, 
+/**
+ * Whether it stands.
+ */
+active: boolean, 
+/**
+ * Why not, or what it holds.
+ */
+detail: string, };
+
+export type Refusal = { 
+/**
+ * The stage that refused, such as `rate-limit`.
+ */
+reason: string, 
+/**
+ * How many in the last 15 minutes.
+ */
+count: number, };
+
+export type Role = "viewer" | "admin";
+
+export type Rollback = { 
+/**
+ * The version to return to; absent takes the pending commit back.
+ */
+version?: number, 
+/**
+ * How long to wait for confirmation, in seconds: 30 to 600; 60 where absent. Taking a pending commit back waits for nothing.
+ */
+confirm_within_s?: number, };
+
+export type Sample = { 
+/**
+ * The second's end, in seconds since 1970.
+ */
+at: number, 
+/**
+ * Whether the proxy was reachable in that second; all figures are zero where not.
+ */
+known: boolean, 
+/**
+ * Requests answered, whatever the answer.
+ */
+requests: number, 
+/**
+ * Requests among them that Redan refused.
+ */
+refused: number, 
+/**
+ * Requests among them that failed at the upstream.
+ */
+failed: number, 
+/**
+ * Connections open at the second's end.
+ */
+connections: number, 
+/**
+ * The median time that a request took, upstream included, over the minute that ends here, in microseconds; 0 without requests.
+ * An estimate: the proxy counts in buckets that double.
+ */
+p50_us: number, 
+/**
+ * The 99th percentile of the same.
+ */
+p99_us: number, };
+
+export type Service = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * What it is doing.
+ */
+state: ServiceState, 
+/**
+ * Its process id in the supervisor's namespace; absent while it is down.
+ */
+pid: number | null, 
+/**
+ * Resident memory in bytes.
+ */
+memory_bytes: number, 
+/**
+ * How many times the supervisor started it again.
+ */
+restarts: number, 
+/**
+ * When the present process was started.
+ */
+since: string | null, 
+/**
+ * What confines it, and what is missing.
+ */
+confinement: Array<Protection>, 
+/**
+ * How the instance before ended; empty where there was none.
+ */
+last_exit: string, };
+
+export type ServiceState = "back-off" | "ready" | "starting" | "stopped";
+
+export type Session = { 
+/**
+ * The user's name.
+ */
+name: string, 
+/**
+ * The strongest role of the console that the user holds.
+ */
+role: Role, 
+/**
+ * A one-time password was used: nothing but changing it is allowed.
+ */
+must_change_password: boolean, 
+/**
+ * When the session ends, unless it ends earlier for want of use.
+ */
+expires_at: string, };
+
+export type State = { 
+/**
+ * The running configuration; absent until the manager has told.
+ */
+configuration: Version | null, 
+/**
+ * The commit that waits for confirmation.
+ */
+pending: Pending | null, 
+/**
+ * The services and their state.
+ */
+services: Array<Service>, 
+/**
+ * The audit log; absent until the vault has told.
+ */
+audit: AuditState | null, 
+/**
+ * What asks for a person, worst first.
+ */
+attention: Array<Attention>, };
+
+export type User = { 
+/**
+ * The name to sign in with.
+ */
+name: string, 
+/**
+ * The roles held.
+ */
+roles: Array<string>, 
+/**
+ * Whether the user may sign in.
+ */
+enabled: boolean, 
+/**
+ * Whether the password must be changed at the next sign-in.
+ */
+must_change_password: boolean, 
+/**
+ * Locked until then after too many failures.
+ */
+locked_until: string | null, 
+/**
+ * When the user was made.
+ */
+created_at: string, 
+/**
+ * When the user signed in last.
+ */
+signed_in_at: string | null, };
+
+export type UserChange = { 
+/**
+ * All roles from now on.
+ */
+roles?: Array<string>, 
+/**
+ * Whether the user may sign in; switching off ends sessions and keys at once.
+ */
+enabled?: boolean, };
+
+export type Verification = { 
+/**
+ * When it ended.
+ */
+at: string, 
+/**
+ * Whether every entry hashes into the signed root.
+ */
+sound: boolean, 
+/**
+ * How many entries were checked.
+ */
+size: number, 
+/**
+ * The Merkle root (RFC 9162) in base64.
+ */
+root: string, 
+/**
+ * The public key that signs the log, in verifier form (C2SP signed note).
+ */
+key: string, 
+/**
+ * When the last checkpoint was signed.
+ */
+checkpoint_at: string, 
+/**
+ * What is wrong and where; empty when sound.
+ */
+problems: Array<string>, 
+/**
+ * How long it took, in microseconds.
+ */
+took_us: number, };
+
+export type Version = { 
+/**
+ * Its number: 1 for the first.
+ */
+number: number, 
+/**
+ * Who committed it.
+ */
+author: string, 
+/**
+ * When.
+ */
+at: string, 
+/**
+ * Why, in the author's words.
+ */
+comment: string, 
+/**
+ * SHA-256 of the document in hexadecimal.
+ */
+hash: string, 
+/**
+ * What became of it.
+ */
+state: VersionState, };
+
+export type VersionState = "idle" | "pending" | "running";

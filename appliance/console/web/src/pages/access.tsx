@@ -140,13 +140,15 @@ const VIEWS = [["users", "Users"], ["keys", "API keys"], ["account", "Password a
 
 export function Access() {
   const wanted = route.value.searchParams.get("show");
-  const view = VIEWS.find(([key]) => key === wanted)?.[0] ?? "users";
+  // Who else may come in is for administrators to see.
+  const views = admin.value ? VIEWS : VIEWS.filter(([key]) => key === "account");
+  const view = views.find(([key]) => key === wanted)?.[0] ?? views[0]?.[0] ?? "account";
   const shown = useSignal<Shown | null>(null);
   const show = (what: Shown) => (shown.value = what);
   return (
     <main class="main" id="main" tabIndex={-1}><div class="page">
       <div class="head"><div><h1>Users and keys</h1><p>Passwords and keys are checked in the vault; nothing here can read them.</p></div><span class="grow" />
-        <nav class="seg" aria-label="Users and keys">{VIEWS.map(([key, name]) => <a key={key} href={key === "users" ? "/access" : `/access?show=${key}`} aria-current={view === key ? "page" : undefined}>{name}</a>)}</nav></div>
+        <nav class="seg" aria-label="Users and keys">{views.map(([key, name]) => <a key={key} href={key === "users" ? "/access" : `/access?show=${key}`} aria-current={view === key ? "page" : undefined}>{name}</a>)}</nav></div>
       {view === "users" ? <Users show={show} /> : view === "keys" ? <Keys show={show} /> : <Account />}
       {shown.value && <Once shown={shown.value} close={() => (shown.value = null)} />}
     </div></main>

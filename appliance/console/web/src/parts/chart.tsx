@@ -64,7 +64,7 @@ export function Traffic() {
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.1)] } },
-        axes: [{ ...axis, space: 80, values: (_, at) => at.map(label) }, { ...axis, size: 44 }],
+        axes: [{ ...axis, size: 30, space: 80, values: (_, at) => at.map(label) }, { ...axis, size: 44 }],
         series: [
           {},
           { label: "Allowed", stroke: colour("--c1"), width: 1.5, points: { show: false } },

@@ -38,8 +38,9 @@ export function expect(next: State["pending"]): void {
 }
 
 async function open(): Promise<void> {
+  // A refresh of what is live already needs no word about it.
+  if (link.value !== "live") link.value = "connecting";
   close();
-  link.value = "connecting";
   try {
     const whole = await api.overview();
     appliance.value = whole.appliance;
