@@ -4,7 +4,7 @@
 use redan_http1::{ContentCount, Fields, Framing, Refusal, ResponseFraming, write_chunk, write_last_chunk};
 
 /// What came of a body.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
     /// Content.
     Data,

@@ -1,19 +1,21 @@
 //! One request and its response: through the stages, to an upstream and back. The same for HTTP/1.1 and HTTP/2 clients.
 
-use crate::body::{Encoder, Pipe, Step};
+use crate::body::{Pipe, Step};
 use crate::buffer::Buffer;
-use crate::clock::{Expired, Moment, Timer};
+use crate::clock::{Expired, Timer};
 use crate::connection::Peer;
+use crate::forwarding::write_request;
 use crate::incident::hexadecimal;
 use crate::rate::Standing;
 use crate::snapshot::{Published, RoutePlan};
 use crate::stages::event::{Ended, record};
 use crate::stages::headers::{HeaderPlan, Own};
-use crate::stages::{Admitted, Denial, Findings, admit, authenticate, limits, mask};
+use crate::stages::{Admitted, Denial, Findings, admit, mask};
+use crate::upload::Upload;
 use crate::upstream::{Connection, UpstreamFault, UpstreamStep};
 use redan_http1::{
-    BodyDecoder, Field, FieldName, FieldValue, Fields, Limits, Method, Persistence, Refusal, RequestHead,
-    RequestWriter, ResponseFraming, ResponseHead, Status, Target, Version,
+    BodyDecoder, Fields, Limits, Method, Persistence, Refusal, RequestHead, ResponseFraming, ResponseHead, Status,
+    Version,
 };
 use redan_ipc::messages::traffic::Verdict;
 use redan_types::IncidentId;
@@ -79,7 +81,7 @@ pub(crate) enum After {
 
 /// Why a request was not answered by an upstream.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// After the response had begun, or to a client that has gone.
     Cut(Option<Denial>),
     /// Before the response began: the client gets a page.
@@ -99,17 +101,17 @@ impl From<Gone> for Failure {
 }
 
 /// One request being answered.
-struct Exchange<'e> {
+pub(crate) struct Exchange<'e> {
     peer: &'e Peer,
-    timer: &'e Timer,
-    service: &'e Published,
-    head: &'e RequestHead,
+    pub(crate) timer: &'e Timer,
+    pub(crate) service: &'e Published,
+    pub(crate) head: &'e RequestHead,
     id: [u8; 16],
     incident: IncidentId,
-    received: u64,
+    pub(crate) received: u64,
     sent: u64,
     /// Whether all of the request's body has been read.
-    read: bool,
+    pub(crate) read: bool,
 }
 
 /// Answers a request.
@@ -266,7 +268,7 @@ impl Exchange<'_> {
     /// Sends the request to an upstream and its response to the client; gives the status.
     async fn forward<C: Client>(&mut self, admitted: &Admitted<'_>, client: &mut C) -> Result<u16, Failure> {
         let mut request = Buffer::take();
-        self.write_request(admitted, &mut request)?;
+        write_request(self.peer, self.service, self.head, admitted, &self.id, &mut request)?;
         let mut upload = Upload::new(self);
         if !self.read {
             if self.head.expects_continue() {
@@ -295,10 +297,11 @@ impl Exchange<'_> {
         let repeatable = self.head.method().is_idempotent() && !self.head.framing().has_body();
         let mut retries = plan.retries;
         let mut stale = 0;
+        let mut last = UpstreamFault::AllDown;
         loop {
             let now = self.timer.now();
             let Some(server) = pool.choose(plan, now) else {
-                return Err(unanswered(&UpstreamFault::AllDown).into());
+                return Err(unanswered(&last).into());
             };
             let connection = match pool.take(server, repeatable, now) {
                 Some(connection) => Ok(connection),
@@ -343,6 +346,7 @@ impl Exchange<'_> {
                 return Err(unanswered(&fault).into());
             }
             retries -= 1;
+            last = fault;
         }
     }
 
@@ -480,14 +484,14 @@ impl Exchange<'_> {
                     }
                     connection.consume(consumed);
                 }
-                UpstreamStep::End(trailers) => {
+                UpstreamStep::End => {
                     connection.consume(consumed);
                     if !pipe.is_empty() {
                         let mut rest = Buffer::take();
                         pipe.end(&mut rest);
                         client.data(&rest).await?;
                     }
-                    return Ok(pipe.trailers(trailers));
+                    return Ok(pipe.trailers(decoder.take_trailers()));
                 }
                 UpstreamStep::Pending => {
                     connection.consume(consumed);
@@ -510,79 +514,10 @@ impl Exchange<'_> {
             }
         }
     }
-
-    /// Writes the request's head for the upstream, from the model and never from the client's bytes.
-    fn write_request(&self, admitted: &Admitted<'_>, out: &mut Vec<u8>) -> Result<(), Denial> {
-        let (head, peer) = (self.head, self.peer);
-        let malformed = |_| Denial::new(Verdict::Framing, 400, "the request cannot be written for the upstream");
-        let target = Target::new(admitted.path.forward(), head.target().query()).map_err(malformed)?;
-        let host = head.authority().to_string();
-        let forwarded = if host.contains(':') {
-            format!("{}\"{host}\"", peer.forwarded)
-        } else {
-            format!("{}{host}", peer.forwarded)
-        };
-        let value = |text: &str| FieldValue::new(text.as_bytes()).is_ok();
-        debug_assert!(value(&forwarded) && value(&host) && value(&peer.text));
-        let mut writer = RequestWriter::begin(out, head.method(), target, head.authority());
-        writer.forward_if(head.fields(), |field| {
-            !is_forwarding(field) && authenticate::credential(&self.service.key_header, field).is_none()
-        });
-        for (name, text) in [
-            (X_FORWARDED_FOR, peer.text.as_bytes()),
-            (X_FORWARDED_HOST, host.as_bytes()),
-            (X_FORWARDED_PROTO, b"https".as_slice()),
-            (FORWARDED, forwarded.as_bytes()),
-            (X_REQUEST_ID, self.id.as_slice()),
-        ] {
-            let value = FieldValue::new(text).map_err(|_| malformed(Refusal::FieldValueCharacter))?;
-            writer.field(name, value);
-        }
-        writer.finish(head.framing(), Persistence::KeepAlive);
-        Ok(())
-    }
 }
-
-const FORWARDED: FieldName<'static> = FieldName::constant("forwarded");
-const X_FORWARDED_FOR: FieldName<'static> = FieldName::constant("x-forwarded-for");
-const X_FORWARDED_HOST: FieldName<'static> = FieldName::constant("x-forwarded-host");
-const X_FORWARDED_PROTO: FieldName<'static> = FieldName::constant("x-forwarded-proto");
-const X_REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
 
 /// Kept connections that turn out to be closed are replaced this often before it counts as the server's failure.
 const STALE: u32 = 3;
-
-/// Whether a client's field says something that only the proxy may say: where the request came from, what it is called, or that it
-/// is for another path. Underscores count as hyphens, since gateways to programs take them for the same.
-fn is_forwarding(field: &Field<'_>) -> bool {
-    const NAMES: [&str; 8] = [
-        "forwarded",
-        "proxy",
-        "true-client-ip",
-        "x-client-ip",
-        "x-original-url",
-        "x-real-ip",
-        "x-request-id",
-        "x-rewrite-url",
-    ];
-    const PREFIX: &[u8] = b"x-forwarded-";
-    let name = field.name().as_str().as_bytes();
-    let same = |given: &[u8], wanted: &[u8]| {
-        given.len() == wanted.len()
-            && given
-                .iter()
-                .zip(wanted)
-                .all(|(a, b)| a.to_ascii_lowercase() == *b || (*a == b'_' && *b == b'-'))
-    };
-    match name.first() {
-        Some(b'x' | b'X') => {
-            name.get(..PREFIX.len()).is_some_and(|start| same(start, PREFIX))
-                || NAMES.iter().any(|wanted| same(name, wanted.as_bytes()))
-        }
-        Some(b'f' | b'F' | b'p' | b'P' | b't' | b'T') => NAMES.iter().any(|wanted| same(name, wanted.as_bytes())),
-        _ => false,
-    }
-}
 
 /// A fault of an upstream as a refusal.
 fn unanswered(fault: &UpstreamFault) -> Denial {
@@ -612,86 +547,5 @@ impl From<Failure> for Either {
 impl From<Denial> for Either {
     fn from(denial: Denial) -> Self {
         Self::Failure(denial.into())
-    }
-}
-
-/// A request's body on its way.
-struct Upload {
-    encoder: Encoder,
-    content: Buffer,
-    started: Moment,
-    received: u64,
-    limit: u64,
-    rate: u64,
-}
-
-impl Upload {
-    /// Milliseconds before the rate is looked at.
-    const GRACE: u64 = 5_000;
-
-    fn new(exchange: &Exchange<'_>) -> Self {
-        let limits = &exchange.service.limits;
-        Self {
-            encoder: Encoder::for_request(exchange.head.framing()),
-            content: Buffer::take(),
-            started: exchange.timer.now(),
-            received: 0,
-            limit: limits.body,
-            rate: limits.body_rate.into(),
-        }
-    }
-
-    /// When the next piece must have come, at the latest.
-    fn deadline(&self) -> Moment {
-        let earned = self.received.saturating_mul(1_000).checked_div(self.rate);
-        self.started
-            .after(Self::GRACE.saturating_add(earned.unwrap_or(u64::MAX)))
-    }
-
-    /// Takes what has come already, without waiting, as long as it fits a buffer.
-    fn gather<C: Client>(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        client: &mut C,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        while !exchange.read && out.len() < 16_384 {
-            match client.poll_body(&mut cx, &mut self.content) {
-                Poll::Ready(step) => self.take(exchange, step, out)?,
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Frames what came for the upstream.
-    fn take(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        step: Result<Step, BodyFault>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
-        let malformed = |refusal: Refusal| Denial::new(Verdict::Framing, refusal.status().code(), refusal.to_string());
-        match step {
-            Ok(Step::Data) => {
-                self.received = self
-                    .received
-                    .saturating_add(u64::try_from(self.content.len()).unwrap_or(u64::MAX));
-                exchange.received = self.received;
-                if self.received > self.limit {
-                    return Err(limits::too_large(exchange.service).into());
-                }
-                self.encoder.data(&self.content, out).map_err(malformed)?;
-                self.content.clear();
-            }
-            Ok(Step::End) => {
-                self.encoder.end(None, out).map_err(malformed)?;
-                exchange.read = true;
-            }
-            Err(BodyFault::Gone) => return Err(Failure::Cut(None)),
-            Err(BodyFault::Refused(refusal)) => return Err(malformed(refusal).into()),
-        }
-        Ok(())
     }
 }

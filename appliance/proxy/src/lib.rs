@@ -10,7 +10,7 @@
 //! | `tls` | certificates, the remote signature, records |
 //! | `connection` | HTTP/1.1 and HTTP/2 with clients |
 //! | `stages` | what a request passes, in order |
-//! | `exchange` | one request and its response, whatever the client speaks |
+//! | `exchange` | one request and its response, whatever the client speaks; `forwarding` writes its head, `upload` its body |
 //! | [`body`] | content and trailers on their way through |
 //! | `upstream` | servers, their health, connections to them |
 //! | `snapshot` | the configuration, compiled |
@@ -30,6 +30,7 @@ mod clock;
 mod connection;
 mod counters;
 mod exchange;
+mod forwarding;
 mod incident;
 mod proxy;
 pub mod rate;
@@ -38,6 +39,7 @@ mod snapshot;
 pub mod source;
 mod stages;
 mod tls;
+mod upload;
 mod upstream;
 mod worker;
 

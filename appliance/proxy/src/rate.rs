@@ -129,7 +129,14 @@ impl Cell {
 /// All cells.
 #[derive(Debug, Default)]
 pub struct Cells {
-    cells: Mutex<HashMap<(Arc<str>, Subject, u32), Arc<Cell>>>,
+    cells: Mutex<HashMap<Key, Arc<Cell>>>,
+}
+
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Key {
+    scope: Arc<str>,
+    subject: Subject,
+    limit: u32,
 }
 
 impl Cells {
@@ -140,15 +147,17 @@ impl Cells {
     #[must_use]
     pub fn find(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Arc<Cell> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(scope), subject.clone(), limit);
+        let mut key = Key {
+            scope: Arc::clone(scope),
+            subject: subject.clone(),
+            limit,
+        };
         if let Some(cell) = cells.get(&key) {
             return Arc::clone(cell);
         }
-        let key = if cells.len() < Self::MOST {
-            key
-        } else {
-            (Arc::clone(scope), Subject::Address(Source::of([0; 4].into())), limit)
-        };
+        if cells.len() >= Self::MOST {
+            key.subject = Subject::Address(Source::of([0; 4].into()));
+        }
         Arc::clone(cells.entry(key).or_insert_with(|| Arc::new(Cell::new(limit))))
     }
 

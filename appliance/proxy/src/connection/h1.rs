@@ -19,11 +19,6 @@ use std::task::{Context, Poll, ready};
 
 /// Content that one record carries; what comes together below this leaves as one.
 const RECORD: usize = 16_384;
-/// How long a connection that ends is read on, so that the client can read its response before the kernel resets: milliseconds and
-/// reads.
-const LINGER: u64 = 2_000;
-const LINGER_READS: usize = 64;
-
 /// A connection between requests.
 pub(crate) struct Connection {
     pub(crate) stream: TlsStream,
@@ -47,26 +42,28 @@ impl Connection {
             match Box::pin(self.request()).await {
                 After::Keep => {}
                 After::Cut | After::End => return,
-                After::Close => return Box::pin(self.linger()).await,
+                After::Close => return Box::pin(self.stream.linger(&self.timer)).await,
             }
         }
     }
 
     /// Waits for the next request's first byte; false when none came.
     async fn wait(&self) -> bool {
-        let idle = self.limits().map_or(0, |limits| u64::from(limits.idle_timeout));
+        let idle = u64::from(self.peer.limits().idle_timeout);
         matches!(self.timer.idle(idle, self.stream.readable()).await, Ok(Ok(())))
     }
 
-    fn limits(&self) -> Option<RequestLimits> {
-        self.peer.service().map(|service| service.limits.clone())
-    }
-
     async fn request(&mut self) -> After {
-        let Some(limits) = self.limits() else {
-            return After::Close;
-        };
+        let limits = self.peer.limits();
         let mut unread = self.unread.take().unwrap_or_else(Buffer::take);
+        if unread.is_empty() {
+            let stream = &mut self.stream;
+            let first = poll_fn(|cx| Poll::Ready(stream.poll_fill(cx, &mut unread))).await;
+            if first.is_pending() {
+                // A record of TLS's own: the connection is as idle as before.
+                return After::Keep;
+            }
+        }
         let deadline = self.timer.now().after(limits.head_timeout.into());
         let head = match self.head(&mut unread, deadline).await {
             Ok(Some(head)) => head,
@@ -140,21 +137,6 @@ impl Connection {
                 Ok(Ok(Fill::Ended) | Err(_)) => return Ok(None),
                 Err(Expired) if unread.is_empty() => return Ok(None),
                 Err(Expired) => return Err(Denial::new(Verdict::Limit, 408, "the head came too slowly")),
-            }
-        }
-    }
-
-    /// Ends the connection so that the client gets all of the response: closing with unread bytes would reset it.
-    async fn linger(mut self) {
-        self.stream.queue_close();
-        if !matches!(self.timer.within(LINGER, self.stream.flush()).await, Ok(Ok(()))) {
-            return;
-        }
-        self.stream.shut_down();
-        let deadline = self.timer.now().after(LINGER);
-        for _ in 0..LINGER_READS {
-            if self.timer.until(deadline, self.stream.discard()).await != Ok(true) {
-                return;
             }
         }
     }

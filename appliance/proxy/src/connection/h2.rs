@@ -20,10 +20,10 @@ use redan_http1::{
 };
 use redan_ipc::messages::traffic::Verdict;
 use redan_ipc::slice::RequestLimits;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -39,15 +39,18 @@ const LOCAL_RESETS: usize = 64;
 /// Ciphertext that waits for the client before more is taken from `h2`.
 const BACKLOG: usize = 64 << 10;
 
+/// A body that was refused is read on for this many milliseconds and bytes.
+const DRAIN: u64 = 1_000;
+const DRAINED: usize = 64 << 10;
+
 /// Answers the streams of a connection until it ends.
 pub(crate) async fn serve(stream: TlsStream, peer: Peer, timer: Timer, unread: Option<Buffer>) {
-    let Some(service) = peer.service() else { return };
-    let limits = service.limits.clone();
-    drop(service);
+    let limits = peer.limits();
     let peer = Rc::new(peer);
     let flood = Rc::new(Cell::new(None));
+    let stream = Rc::new(RefCell::new(stream));
     let io = Io {
-        stream,
+        stream: Rc::clone(&stream),
         unread,
         watch: Watch::new(timer.now()),
         flood: Rc::clone(&flood),
@@ -72,10 +75,12 @@ pub(crate) async fn serve(stream: TlsStream, peer: Peer, timer: Timer, unread: O
     let busy = Rc::new(());
     loop {
         let next = poll_fn(|cx| {
+            let accepted = connection.poll_accept(cx);
             if flood.get().is_some() {
-                return Poll::Ready(None);
+                Poll::Ready(None)
+            } else {
+                accepted
             }
-            connection.poll_accept(cx)
         });
         let waited = if Rc::strong_count(&busy) == 1 {
             timer.idle(limits.idle_timeout.into(), next).await
@@ -103,7 +108,7 @@ pub(crate) async fn serve(stream: TlsStream, peer: Peer, timer: Timer, unread: O
                 connection.graceful_shutdown();
                 let closing = poll_fn(|cx| connection.poll_closed(cx));
                 let _ = timer.within(1_000, closing).await;
-                return;
+                break;
             }
         }
     }
@@ -125,6 +130,11 @@ pub(crate) async fn serve(stream: TlsStream, peer: Peer, timer: Timer, unread: O
                 micros: 0,
             },
         );
+    }
+    drop(connection);
+    // Streams under way hold what `h2` shares with them, never the connection itself.
+    if let Ok(stream) = Rc::try_unwrap(stream) {
+        stream.into_inner().linger(&timer).await;
     }
 }
 
@@ -169,8 +179,10 @@ impl Stream {
                 .await
             }
         };
-        if after == After::Cut {
-            client.reset();
+        match after {
+            After::Cut => client.reset(),
+            After::Close => client.drain().await,
+            After::End | After::Keep => {}
         }
     }
 }
@@ -215,9 +227,8 @@ impl Client for H2<'_> {
                 None => self.ended = true,
             }
         }
-        let trailers = match ready!(self.body.poll_trailers(cx)) {
-            Ok(trailers) => trailers,
-            Err(_) => return Poll::Ready(Err(BodyFault::Gone)),
+        let Ok(trailers) = ready!(self.body.poll_trailers(cx)) else {
+            return Poll::Ready(Err(BodyFault::Gone));
         };
         let trailers = trailers
             .map(|trailers| Fields::from_h2_trailers(&trailers, &Limits::default()))
@@ -321,6 +332,21 @@ impl H2<'_> {
         Ok(())
     }
 
+    /// Reads on for a moment: a small body that nobody wanted costs less to read than to reset, and some clients take the reset for
+    /// the answer.
+    async fn drain(&mut self) {
+        let deadline = self.timer.now().after(DRAIN);
+        let (body, mut seen) = (&mut self.body, 0);
+        while seen < DRAINED {
+            let step = self.timer.until(deadline, body.data()).await;
+            let Ok(Some(Ok(piece))) = step else { return };
+            seen += piece.len();
+            if body.flow_control().release_capacity(piece.len()).is_err() {
+                return;
+            }
+        }
+    }
+
     fn reset(&mut self) {
         match &mut self.stream {
             Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
@@ -355,7 +381,7 @@ impl Sink for HeaderMap {
 
 /// The connection as `h2` sees it.
 struct Io {
-    stream: TlsStream,
+    stream: Rc<RefCell<TlsStream>>,
     unread: Option<Buffer>,
     watch: Watch,
     flood: Rc<Cell<Option<Flood>>>,
@@ -365,9 +391,13 @@ struct Io {
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.flood.get().is_some() {
+            // Nothing more is read; what is left to say is sent, and the connection ends.
+            return Poll::Pending;
+        }
         if this.unread.is_none() {
             let mut fresh = Buffer::take();
-            match ready!(this.stream.poll_fill(cx, &mut fresh)) {
+            match ready!(this.stream.borrow_mut().poll_fill(cx, &mut fresh)) {
                 Ok(Fill::Data) => this.unread = Some(fresh),
                 Ok(Fill::Ended) => return Poll::Ready(Ok(())),
                 Err(fault) => return Poll::Ready(Err(io::Error::other(fault))),
@@ -378,7 +408,7 @@ impl AsyncRead for Io {
             let part = unread.get(..size).unwrap_or_default();
             if let Err(flood) = this.watch.received(part, this.peer.worker.clock.now()) {
                 this.flood.set(Some(flood));
-                return Poll::Ready(Err(io::Error::other(flood)));
+                return Poll::Pending;
             }
             buf.put_slice(part);
             unread.consume(size);
@@ -392,21 +422,24 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.stream.queued() > BACKLOG {
-            ready!(self.stream.poll_flush(cx))?;
-        }
         let part = buf.get(..buf.len().min(16_384)).unwrap_or_default();
-        self.stream.queue(part).map_err(io::Error::other)?;
+        let mut stream = self.stream.borrow_mut();
+        if stream.queued() > BACKLOG {
+            ready!(stream.poll_flush(cx))?;
+        }
+        stream.queue(part).map_err(io::Error::other)?;
+        drop(stream);
         self.watch.sent(part.len());
         Poll::Ready(Ok(part.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow_mut().poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.queue_close();
-        pin!(self).poll_flush(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = self.stream.borrow_mut();
+        stream.queue_close();
+        stream.poll_flush(cx)
     }
 }

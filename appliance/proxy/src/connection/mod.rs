@@ -8,6 +8,7 @@ use crate::rate::{Cell, Subject};
 use crate::snapshot::Published;
 use crate::source::Source;
 use crate::worker::Worker;
+use redan_ipc::slice::RequestLimits;
 use redan_types::{Generation, ServiceName};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -77,6 +78,14 @@ impl Peer {
             *known = (snapshot.generation, Arc::clone(site.named(&self.name)?));
         }
         Some(Arc::clone(&known.1))
+    }
+
+    /// The service's limits; those that it had last where it is no longer published, so that a last request can be told so.
+    pub(crate) fn limits(&self) -> RequestLimits {
+        match self.service() {
+            Some(service) => service.limits.clone(),
+            None => self.service.borrow().1.limits.clone(),
+        }
     }
 
     /// The cell that counts a subject in a scope.

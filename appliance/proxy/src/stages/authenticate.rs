@@ -113,11 +113,11 @@ async fn resolve(peer: &Peer, key: &ApiKey) -> Result<Option<Rc<Identity>>, Deni
                 principal,
             })
         }),
-        Ok(ProxyVaultReply::Refused(refusal)) => return Err(unavailable(refusal.to_string())),
+        Ok(ProxyVaultReply::Refused(refusal)) => return Err(unavailable(&refusal)),
         Ok(ProxyVaultReply::Noted | ProxyVaultReply::Recorded) => {
-            return Err(unavailable("the vault gave another answer".into()));
+            return Err(unavailable(&"the vault gave another answer"));
         }
-        Err(error) => return Err(unavailable(error.to_string())),
+        Err(error) => return Err(unavailable(&error)),
     };
     let mut answers = worker.keys.answers.borrow_mut();
     if answers.len() >= REMEMBERED {
@@ -136,7 +136,7 @@ async fn resolve(peer: &Peer, key: &ApiKey) -> Result<Option<Rc<Identity>>, Deni
     Ok(identity)
 }
 
-fn unavailable(why: String) -> Denial {
+fn unavailable(why: &dyn std::fmt::Display) -> Denial {
     Denial {
         retry_after: Some(1),
         ..Denial::new(

@@ -3,13 +3,16 @@
 
 use super::Choice;
 use crate::buffer::{Buffer, SIZE};
+use crate::clock::Timer;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// Why a connection cannot go on.
@@ -46,6 +49,10 @@ pub(crate) enum Fill {
 
 /// Records without content in a row that are put up with: a few are how some clients blur traffic.
 const EMPTY_RECORDS: u32 = 32;
+
+/// How long a connection that ends is read on: milliseconds and reads.
+const LINGER: u64 = 2_000;
+const LINGER_READS: usize = 64;
 
 /// What a TLS 1.3 record adds to its content: header, content type, tag.
 const RECORD_OVERHEAD: usize = 22;
@@ -211,46 +218,39 @@ impl TlsStream {
         }
     }
 
-    /// Closes our side of the TCP connection.
-    pub(crate) fn shut_down(&self) {
+    /// Ends the connection so that the client gets all that was sent: closing with unread bytes would reset it.
+    pub(crate) async fn linger(&mut self, timer: &Timer) {
+        self.queue_close();
+        if !matches!(timer.within(LINGER, self.flush()).await, Ok(Ok(()))) {
+            return;
+        }
         // A socket that is closed already needs no shutting down.
         let _ = socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
-    }
-
-    /// Reads once and throws away what came; false at the end.
-    pub(crate) async fn discard(&mut self) -> bool {
-        self.incoming = None;
+        let deadline = timer.now().after(LINGER);
         let mut waste = Buffer::take();
-        loop {
-            if self.tcp.readable().await.is_err() {
-                return false;
-            }
-            match self.tcp.try_read_buf(&mut *waste) {
-                Ok(0) => return false,
-                Ok(_) => return true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return false,
+        for _ in 0..LINGER_READS {
+            waste.clear();
+            if !matches!(timer.until(deadline, self.tcp.read_buf(&mut *waste)).await, Ok(Ok(1..))) {
+                return;
             }
         }
     }
 
     /// One read from the socket, and everything in it processed.
     fn poll_read_records(&mut self, cx: &mut Context<'_>, plain: &mut Vec<u8>) -> Poll<Result<(), TlsFault>> {
-        let size = loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            let incoming = self.incoming.get_or_insert_with(Buffer::take);
-            if incoming.len() >= SIZE {
-                return Poll::Ready(Err(TlsFault::TooLong));
-            }
-            match self.tcp.try_read_buf(&mut **incoming) {
-                Ok(size) => break size,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if incoming.is_empty() {
-                        self.incoming = None;
-                    }
+        let incoming = self.incoming.get_or_insert_with(Buffer::take);
+        if incoming.len() >= SIZE {
+            return Poll::Ready(Err(TlsFault::TooLong));
+        }
+        // Unlike `try_read_buf`, this remembers after a read that did not fill the buffer that there is nothing more: one system
+        // call less for each request.
+        let size = match pin!(self.tcp.read_buf(&mut **incoming)).poll(cx) {
+            Poll::Ready(size) => size?,
+            Poll::Pending => {
+                if incoming.is_empty() {
+                    self.incoming = None;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                return Poll::Pending;
             }
         };
         if size == 0 {

@@ -3,13 +3,13 @@
 use crate::buffer::Buffer;
 use crate::clock::{Expired, Timer};
 use crate::upstream::Upstream;
-use redan_http1::{
-    BodyDecoder, Fields, Limits, Method, Parsed, Persistence, Piece, Refusal, ResponseHead, parse_response,
-};
-use std::future::poll_fn;
+use redan_http1::{BodyDecoder, Limits, Method, Parsed, Persistence, Piece, Refusal, ResponseHead, parse_response};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// Interim responses (100, 103) that are put up with before a final one.
@@ -165,17 +165,10 @@ impl Connection {
 
     /// Reads more, if there is any now.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            let buffer = self.buffer.get_or_insert_with(Buffer::take);
-            buffer.consume(self.used);
-            self.used = 0;
-            match self.tcp.try_read_buf(&mut **buffer) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {}
-                other => return Poll::Ready(other),
-            }
-        }
+        let buffer = self.buffer.get_or_insert_with(Buffer::take);
+        buffer.consume(self.used);
+        self.used = 0;
+        pin!(self.tcp.read_buf(&mut **buffer)).poll(cx)
     }
 
     /// Whether another exchange may follow: the response's end was certain, both sides keep the connection, and nothing came after it.
@@ -189,8 +182,8 @@ impl Connection {
 pub(crate) enum Step {
     /// Content: this many bytes of [`Connection::unread`], from there to there.
     Data(std::ops::Range<usize>),
-    /// The body is over.
-    End(Option<Fields>),
+    /// The body is over; the decoder has its trailers.
+    End,
     /// More must be read.
     Pending,
 }
@@ -201,7 +194,7 @@ impl Connection {
         let progress = decoder.decode(self.unread())?;
         let step = match progress.piece {
             Piece::Data(range) => Step::Data(range),
-            Piece::End => Step::End(decoder.take_trailers()),
+            Piece::End => Step::End,
             Piece::Pending => Step::Pending,
         };
         Ok((step, progress.consumed))

@@ -49,7 +49,7 @@ impl Pool {
             return only.is_open(now).then_some(only);
         }
         let start = plan.next.fetch_add(1, Ordering::Relaxed);
-        let (after, before) = servers.split_at(start.checked_rem(servers.len())?);
+        let (before, after) = servers.split_at(start.checked_rem(servers.len())?);
         after.iter().chain(before).find(|server| server.is_open(now))
     }
 
@@ -125,6 +125,34 @@ fn is_quiet(tcp: &TcpStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Pool;
+    use crate::clock::Moment;
+    use crate::snapshot::UpstreamPlan;
+    use crate::upstream::Upstream;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn servers_take_turns_and_the_sick_are_passed_over() {
+        let server = |index: u16| Arc::new(Upstream::new(index.into(), ([192, 0, 2, 1], index).into()));
+        let plan = UpstreamPlan {
+            servers: (0..3).map(server).collect(),
+            next: AtomicUsize::new(0),
+            connect_timeout: 1,
+            response_timeout: 1,
+            retries: 0,
+        };
+        let pool = Pool::new();
+        let turns = |count: usize| -> Vec<Option<usize>> {
+            let choose = |_| pool.choose(&plan, Moment::START).map(|server| server.index);
+            (0..count).map(choose).collect()
+        };
+        assert_eq!(turns(4), [Some(0), Some(1), Some(2), Some(0)]);
+        plan.servers[1].set_down(true);
+        assert_eq!(turns(3), [Some(2), Some(2), Some(0)]);
+        plan.servers[0].set_down(true);
+        plan.servers[2].set_down(true);
+        assert_eq!(turns(2), [None, None]);
+    }
 
     #[test]
     fn retries_end_when_they_outrun_the_requests() {
