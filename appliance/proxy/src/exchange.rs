@@ -451,8 +451,9 @@ impl Exchange<'_> {
             )
             .await?;
         // The upstream's part is over whatever the client does with its copy. A body on a request that rarely has one may have been
-        // overlooked there and be taken for the next request.
-        if connection.is_reusable(response, &decoder) && self.read && !self.head.body_is_unusual() {
+        // overlooked there and be taken for the next request, and one that wrongly follows the answer to HEAD for the next response.
+        let certain = !self.head.body_is_unusual() && self.head.method() != Method::Head;
+        if certain && self.read && connection.is_reusable(response, &decoder) {
             self.peer.worker.pool.put(connection, self.timer.now());
         }
         client.end(trailers.as_ref()).await?;

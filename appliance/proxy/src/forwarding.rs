@@ -2,15 +2,44 @@
 
 use crate::connection::Peer;
 use crate::snapshot::Published;
+use crate::stages::headers::checked;
 use crate::stages::{Admitted, Denial, authenticate};
-use redan_http1::{Field, FieldName, FieldValue, Persistence, Refusal, RequestHead, RequestWriter, Target};
+use redan_http1::{Authority, Field, FieldName, FieldValue, Fields, Persistence, RequestHead, RequestWriter, Target};
 use redan_ipc::messages::traffic::Verdict;
+use std::net::IpAddr;
 
-const FORWARDED: FieldName<'static> = FieldName::constant("forwarded");
-const X_FORWARDED_FOR: FieldName<'static> = FieldName::constant("x-forwarded-for");
-const X_FORWARDED_HOST: FieldName<'static> = FieldName::constant("x-forwarded-host");
-const X_FORWARDED_PROTO: FieldName<'static> = FieldName::constant("x-forwarded-proto");
 const X_REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
+
+/// What the proxy says about where a request came from. The same for every request of a connection that names the same host.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    authority: Authority,
+    fields: Fields,
+}
+
+impl Origin {
+    /// The fields for a client at `address` that named `authority`.
+    fn new(address: IpAddr, authority: &Authority) -> Result<Self, String> {
+        let host = authority.to_string();
+        // RFC 7239 sections 4 and 6: an IPv6 address stands in brackets, and what has a colon in quotes.
+        let node = match address {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("\"[{v6}]\""),
+        };
+        let quote = if host.contains(':') { "\"" } else { "" };
+        let forwarded = format!("for={node};proto=https;host={quote}{host}{quote}");
+        let fields = [
+            ("x-forwarded-for".to_owned(), address.to_string()),
+            ("x-forwarded-host".to_owned(), host),
+            ("x-forwarded-proto".to_owned(), "https".to_owned()),
+            ("forwarded".to_owned(), forwarded),
+        ];
+        Ok(Self {
+            authority: authority.clone(),
+            fields: checked(&fields)?,
+        })
+    }
+}
 
 /// Appends the request's head. `id` is the request's identifier in hexadecimal.
 pub(crate) fn write_request(
@@ -23,23 +52,22 @@ pub(crate) fn write_request(
 ) -> Result<(), Denial> {
     let malformed = |_| Denial::new(Verdict::Framing, 400, "the request cannot be written for the upstream");
     let target = Target::new(admitted.path.forward(), head.target().query()).map_err(malformed)?;
-    let host = head.authority().to_string();
-    // RFC 7239 section 4: a value with a colon is quoted.
-    let quote = if host.contains(':') { "\"" } else { "" };
-    let forwarded = format!("{}{quote}{host}{quote}", peer.forwarded);
+    let mut origin = peer.origin.borrow_mut();
+    let origin = match &mut *origin {
+        Some(origin) if origin.authority == *head.authority() => origin,
+        other => {
+            let fresh = Origin::new(peer.address, head.authority())
+                .map_err(|error| Denial::new(Verdict::Framing, 400, error))?;
+            other.insert(fresh)
+        }
+    };
     let mut writer = RequestWriter::begin(out, head.method(), target, head.authority());
     writer.forward_if(head.fields(), |field| {
         !is_forwarding(field) && authenticate::credential(&service.key_header, field).is_none()
     });
-    for (name, text) in [
-        (X_FORWARDED_FOR, peer.text.as_bytes()),
-        (X_FORWARDED_HOST, host.as_bytes()),
-        (X_FORWARDED_PROTO, b"https"),
-        (FORWARDED, forwarded.as_bytes()),
-        (X_REQUEST_ID, id),
-    ] {
-        let value = FieldValue::new(text).map_err(|_| malformed(Refusal::FieldValueCharacter))?;
-        writer.field(name, value);
+    writer.forward(&origin.fields);
+    if let Ok(id) = FieldValue::new(id) {
+        writer.field(X_REQUEST_ID, id);
     }
     writer.finish(head.framing(), Persistence::KeepAlive);
     Ok(())
@@ -79,8 +107,19 @@ fn is_forwarding(field: &Field<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_forwarding;
-    use redan_http1::{Limits, parse_request};
+    use super::{Origin, is_forwarding};
+    use redan_http1::{Authority, Limits, parse_request};
+
+    #[test]
+    fn an_ipv6_client_and_a_host_with_a_port_are_quoted() {
+        let authority = Authority::parse(b"shop.test:8443").unwrap();
+        let origin = Origin::new("2001:db8::1".parse().unwrap(), &authority).unwrap();
+        let forwarded = origin.fields.get("forwarded").and_then(redan_http1::FieldValue::as_str);
+        assert_eq!(
+            forwarded,
+            Some("for=\"[2001:db8::1]\";proto=https;host=\"shop.test:8443\"")
+        );
+    }
 
     #[test]
     fn what_only_the_proxy_may_say_is_recognised_in_every_spelling() {

@@ -1,5 +1,7 @@
 //! HTTP/1.1 through the proxy: framing, persistence, bodies, what goes on to the upstream and what comes back.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use common::{Client, HOST, Rig, Scripted, eventually};
@@ -433,7 +435,7 @@ fn a_body_cut_short_never_becomes_a_request() {
 #[test]
 fn a_page_names_the_incident_and_no_reason() {
     let rig = Rig::start(Scripted::answering(HELLO).address, |slice| {
-        slice.services[0].routes[0].path = "/only".into()
+        slice.services[0].routes[0].path = "/only".into();
     });
     let mut client = rig.client();
     let html = client.ask(&get("/else"));
@@ -459,7 +461,7 @@ fn a_page_names_the_incident_and_no_reason() {
 #[test]
 fn a_slow_head_ends_at_its_deadline_whatever_trickles_in() {
     let rig = Rig::start(Scripted::answering(HELLO).address, |slice| {
-        slice.services[0].limits.head_timeout = 400
+        slice.services[0].limits.head_timeout = 400;
     });
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\n");
@@ -474,7 +476,7 @@ fn a_slow_head_ends_at_its_deadline_whatever_trickles_in() {
 #[test]
 fn an_idle_connection_ends_at_its_deadline() {
     let rig = Rig::start(Scripted::answering(HELLO).address, |slice| {
-        slice.services[0].limits.idle_timeout = 300
+        slice.services[0].limits.idle_timeout = 300;
     });
     let mut client = rig.client();
     assert_eq!(client.ask(&get("/")).status, 200);

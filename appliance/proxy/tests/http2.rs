@@ -1,5 +1,7 @@
 //! HTTP/2 with clients: the same answers as over HTTP/1.1, and floods that end the connection.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use common::{Client, HOST, Rig, Scripted};
@@ -77,7 +79,7 @@ fn bodies_pass_both_ways_over_http_2() {
 #[test]
 fn refusals_are_pages_over_http_2_too() {
     let rig = Rig::start(Scripted::answering(OK).address, |slice| {
-        slice.services[0].limits.body = 10
+        slice.services[0].limits.body = 10;
     });
     let answer = curl(
         &rig,

@@ -1,5 +1,7 @@
 //! Who may do how much: API keys, decision tables, quotas, and what the log gets to know.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use common::{HOST, Rig, Scripted, principal, role, route};

@@ -1,5 +1,7 @@
 //! Handshakes: who signs, which names, which versions, what a silent vault and a slow client cost, and which configuration runs.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use common::{Client, HOST, PATIENCE, Rig, Scripted, credentials, eventually, slice};
@@ -163,7 +165,7 @@ fn a_client_that_says_nothing_is_given_up() {
 #[test]
 fn connections_are_capped_by_source_and_an_idle_one_makes_room() {
     let rig = Rig::start(Scripted::answering(OK).address, |slice| {
-        slice.connections.per_source = 2
+        slice.connections.per_source = 2;
     });
     let mut first = rig.client();
     assert_eq!(first.ask(&get()).status, 200);
@@ -182,7 +184,7 @@ fn connections_are_capped_by_source_and_an_idle_one_makes_room() {
 #[test]
 fn handshakes_under_way_are_capped() {
     let rig = Rig::start(Scripted::answering(OK).address, |slice| {
-        slice.connections.handshakes = 8
+        slice.connections.handshakes = 8;
     });
     let mut silent: Vec<_> = (0..3).map(|_| TcpStream::connect(rig.address).unwrap()).collect();
     eventually("the third is refused: a source has a quarter of the places", || {
@@ -229,7 +231,7 @@ fn a_configuration_is_checked_whole_before_anything_changes() {
             slice.services[0]
                 .headers
                 .set
-                .push(("Content-Length".into(), "1".into()))
+                .push(("Content-Length".into(), "1".into()));
         },
         "Content-Length",
     );

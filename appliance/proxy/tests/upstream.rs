@@ -1,5 +1,7 @@
 //! Servers that fail, lie or go away.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use common::{HOST, Rig, Scripted, eventually};
@@ -171,7 +173,7 @@ fn only_what_may_be_repeated_is_repeated() {
 fn a_silent_upstream_is_a_504() {
     let upstream = Scripted::start(|_, socket, request| while request(socket).is_some() {});
     let rig = Rig::start(upstream.address, |slice| {
-        slice.services[0].routes[0].upstreams.response_timeout = 300
+        slice.services[0].routes[0].upstreams.response_timeout = 300;
     });
     assert_eq!(rig.ask(&get()).status, 504);
 }

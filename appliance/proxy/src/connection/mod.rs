@@ -4,6 +4,7 @@ pub(crate) mod h1;
 pub(crate) mod h2;
 mod watch;
 
+use crate::forwarding::Origin;
 use crate::rate::{Cell, Subject};
 use crate::snapshot::Published;
 use crate::source::Source;
@@ -24,10 +25,8 @@ pub(crate) struct Peer {
     pub(crate) worker: Rc<Worker>,
     pub(crate) address: IpAddr,
     pub(crate) source: Source,
-    /// The address as text, for `X-Forwarded-For`.
-    pub(crate) text: String,
-    /// `for=…;proto=https;host=`, the beginning of `Forwarded`.
-    pub(crate) forwarded: String,
+    /// What upstreams are told about the client, made at the first request.
+    pub(crate) origin: RefCell<Option<Origin>>,
     listener: SocketAddr,
     name: ServiceName,
     service: RefCell<(Generation, Arc<Published>)>,
@@ -51,17 +50,11 @@ impl Peer {
         service: Arc<Published>,
     ) -> Self {
         let address = address.to_canonical();
-        // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
-        let node = match address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => format!("\"[{v6}]\""),
-        };
         Self {
             worker,
             address,
             source: Source::of(address),
-            text: address.to_string(),
-            forwarded: format!("for={node};proto=https;host="),
+            origin: RefCell::new(None),
             listener,
             name: service.name.clone(),
             service: RefCell::new((generation, service)),

@@ -1,8 +1,9 @@
 //! Stage: the fields of a response. The same for what an upstream sent and for the proxy's own pages, over HTTP/1.1 and HTTP/2.
 
 use crate::rate::Standing;
-use redan_http1::{Field, FieldName, FieldValue, Fields};
+use redan_http1::{Field, FieldName, FieldValue, Fields, Limits, Method, parse_response};
 use redan_ipc::slice::HeaderPolicy;
+use std::io::Write as _;
 
 const CONTENT_TYPE: FieldName<'static> = FieldName::constant("content-type");
 const CACHE_CONTROL: FieldName<'static> = FieldName::constant("cache-control");
@@ -37,27 +38,24 @@ pub(crate) struct Own<'a> {
     pub(crate) content_type: Option<&'a str>,
 }
 
-/// A service's header policy, checked.
+/// A service's header policy, checked. What it writes is kept in the codec's own form, so that nothing is checked again for each
+/// response.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderPlan {
-    set: Vec<(String, String)>,
-    default: Vec<(String, String)>,
+    set: Fields,
+    default: Fields,
     remove: Vec<String>,
 }
 
 impl HeaderPlan {
     /// Checks a policy; the first mistake otherwise.
     pub(crate) fn compile(policy: &HeaderPolicy) -> Result<Self, String> {
-        for (name, value) in policy.set.iter().chain(&policy.default) {
-            FieldName::new(name).map_err(|error| format!("header {name:?}: {error}"))?;
-            FieldValue::new(value.as_bytes()).map_err(|error| format!("header {name}: {error}"))?;
-        }
         if policy.default.len() > Self::DEFAULTS {
             return Err(format!("more than {} default headers", Self::DEFAULTS));
         }
         Ok(Self {
-            set: policy.set.clone(),
-            default: policy.default.clone(),
+            set: checked(&policy.set)?,
+            default: checked(&policy.default)?,
             remove: policy.remove.clone(),
         })
     }
@@ -67,12 +65,31 @@ impl HeaderPlan {
 
     /// Whether an upstream's field goes on; notes in `seen` which defaults it makes unnecessary.
     fn keeps(&self, field: &Field<'_>, seen: &mut u64) -> bool {
-        for (place, (name, _)) in self.default.iter().enumerate() {
-            if field.is(name) {
+        let name = field.name().as_str();
+        for (place, default) in self.default.iter().enumerate() {
+            if default.is(name) {
                 *seen |= 1 << place;
             }
         }
-        !self.remove.iter().any(|name| field.is(name)) && !self.set.iter().any(|(name, _)| field.is(name))
+        !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.is(name))
+    }
+}
+
+/// Fields of our own in the codec's form: written as a head and read by the parser that reads everything else.
+pub(crate) fn checked(pairs: &[(String, String)]) -> Result<Fields, String> {
+    let mut head = b"HTTP/1.1 204 No Content\r\n".to_vec();
+    for (name, value) in pairs {
+        FieldName::new(name).map_err(|error| format!("header {name:?}: {error}"))?;
+        FieldValue::new(value.as_bytes()).map_err(|error| format!("header {name}: {error}"))?;
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    match parse_response(&head, Method::Get, None, &Limits::default()) {
+        Ok(Some(parsed)) if parsed.head.fields().end_to_end().count() == pairs.len() => {
+            Ok(parsed.head.fields().clone())
+        }
+        Ok(_) => Err("one of the headers is not passed on by a proxy".into()),
+        Err(refusal) => Err(format!("the headers cannot be sent: {refusal}")),
     }
 }
 
@@ -85,12 +102,12 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
         });
     }
     if let Some(plan) = plan {
-        for (name, value) in &plan.set {
-            constant(sink, name, value);
+        for field in plan.set.iter() {
+            sink.field(field.name(), field.value());
         }
-        for (place, (name, value)) in plan.default.iter().enumerate() {
+        for (place, field) in plan.default.iter().enumerate() {
             if seen & (1 << place) == 0 {
-                constant(sink, name, value);
+                sink.field(field.name(), field.value());
             }
         }
     }
@@ -98,9 +115,14 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
         sink.number(LIMIT, standing.limit.into());
         sink.number(REMAINING, standing.remaining.into());
         sink.number(RESET, standing.reset);
-        let policy = format!("{};w=60", standing.limit);
-        if let Ok(policy) = FieldValue::new(policy.as_bytes()) {
-            sink.field(POLICY, policy);
+        let mut text = [0_u8; 16];
+        let mut rest = text.as_mut_slice();
+        if write!(rest, "{};w=60", standing.limit).is_ok() {
+            let left = rest.len();
+            let used = text.len() - left;
+            if let Ok(policy) = FieldValue::new(text.get(..used).unwrap_or_default()) {
+                sink.field(POLICY, policy);
+            }
         }
     }
     if let Some(seconds) = own.retry_after {
@@ -115,13 +137,6 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
     }
     if let Ok(id) = FieldValue::new(own.id) {
         sink.field(REQUEST_ID, id);
-    }
-}
-
-fn constant(sink: &mut impl Sink, name: &str, value: &str) {
-    // Both were checked when the policy was compiled.
-    if let (Ok(name), Ok(value)) = (FieldName::new(name), FieldValue::new(value.as_bytes())) {
-        sink.field(name, value);
     }
 }
 
