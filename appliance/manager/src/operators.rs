@@ -14,6 +14,8 @@ use std::time::Duration;
 const OPERATORS: usize = 16;
 /// An operator who says nothing for so long is sent away.
 const IDLE: Duration = Duration::from_mins(2);
+/// A pause until descriptors may be free again.
+const CROWDED: Duration = Duration::from_millis(100);
 /// How long an answer may wait to be taken.
 const STALL: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,10 @@ pub fn attend(socket: &OwnedFd, doorkeeper: Doorkeeper, answerer: &Answerer) -> 
             Ok(connection) => connection,
             // A client that went away before it was accepted, a signal, or too many descriptors for a moment.
             Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+                std::thread::sleep(CROWDED);
+                continue;
+            }
             Err(errno) => return errno,
         };
         let Some(uid) = peer(&connection).filter(|uid| doorkeeper.admits(*uid)) else {

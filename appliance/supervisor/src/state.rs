@@ -65,7 +65,8 @@ impl Run {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // Not non-blocking, since the manager waits on it; the supervisor itself never accepts.
+        let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         // A socket's name has 108 bytes at most; through the open folder it is short wherever the state is.
         let name = format!("/proc/self/fd/{}/{SOCKET}", self.folder.as_raw_fd());
