@@ -149,6 +149,19 @@ fn openssl_completes_a_handshake_and_gets_one_ticket() {
 }
 
 #[test]
+fn a_ticket_does_not_wait_for_the_first_request() {
+    let rig = rig();
+    let mut client = rig.client();
+    client.stream.sock.set_nonblocking(false).unwrap();
+    assert_eq!(client.stream.conn.tls13_tickets_received(), 0);
+    while client.stream.conn.tls13_tickets_received() == 0 {
+        assert!(client.stream.conn.read_tls(&mut client.stream.sock).unwrap() > 0);
+        client.stream.conn.process_new_packets().unwrap();
+    }
+    assert_eq!(client.ask(&get()).status, 200);
+}
+
+#[test]
 fn a_client_that_says_nothing_is_given_up() {
     let rig = rig();
     let mut silent = TcpStream::connect(rig.address).unwrap();

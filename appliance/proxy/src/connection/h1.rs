@@ -48,7 +48,17 @@ impl Connection {
     }
 
     /// Waits for the next request's first byte; false when none came.
-    async fn wait(&self) -> bool {
+    async fn wait(&mut self) -> bool {
+        if self.stream.queued() > 0 {
+            // The session ticket. It leaves with the first response where the request is here already; a client that waits for our
+            // acknowledgement before it sends (Nagle's algorithm) must not wait for the delayed one.
+            tokio::task::yield_now().await;
+            let stream = &mut self.stream;
+            let here = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_ready())).await;
+            if !here && !matches!(self.timer.within(1_000, self.stream.flush()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
         let idle = u64::from(self.peer.limits().idle_timeout);
         matches!(self.timer.idle(idle, self.stream.readable()).await, Ok(Ok(())))
     }

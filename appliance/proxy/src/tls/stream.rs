@@ -91,8 +91,7 @@ impl TlsStream {
         })
     }
 
-    /// Takes the handshake one flight further; true once it is complete. The session ticket stays in the outgoing buffer and leaves
-    /// with the first response: one packet less.
+    /// Takes the handshake one flight further; true once it is complete. The session ticket then still waits to be sent.
     pub(crate) async fn handshake_step(&mut self, plain: &mut Vec<u8>) -> Result<bool, TlsFault> {
         let outcome = poll_fn(|cx| self.poll_read_records(cx, plain)).await;
         if let Err(fault) = outcome {
@@ -130,6 +129,11 @@ impl TlsStream {
             return Ok(());
         }
         self.tcp.readable().await
+    }
+
+    /// Whether there is something to read now.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tcp.poll_read_ready(cx).map(|_| ())
     }
 
     /// Reads until content came, and appends it to `plain`. Safe to drop at any time.
