@@ -175,11 +175,12 @@ impl Arrival {
         let source = Source::of(self.remote.ip());
         let timer = self.worker.clock.timer(source.number());
         let start = timer.now();
-        let mut unread = Buffer::take();
+        // Grows only if the first request comes along with the end of the handshake.
+        let mut early = Vec::new();
         loop {
             let deadline = start.after(if stream.service().is_none() { HELLO } else { HANDSHAKE });
             if timer
-                .until(deadline, stream.handshake_step(&mut unread))
+                .until(deadline, stream.handshake_step(&mut early))
                 .await
                 .ok()?
                 .ok()?
@@ -196,11 +197,16 @@ impl Arrival {
             self.snapshot.generation,
             service,
         );
+        let unread = (!early.is_empty()).then(|| {
+            let mut unread = Buffer::take();
+            unread.extend_from_slice(&early);
+            unread
+        });
         Some(Box::new(h1::Connection {
             stream,
             peer,
             timer,
-            unread: if unread.is_empty() { None } else { Some(unread) },
+            unread,
         }))
     }
 }
