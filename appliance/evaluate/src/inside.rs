@@ -10,7 +10,7 @@ use redan_types::Mode;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, getegid, geteuid, kill_process, set_parent_process_death_signal, setsid};
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -21,6 +21,8 @@ use tokio::net::TcpListener;
 
 /// How long the supervisor may take to stop everything.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Deaths before everything answers, after which the start is given up.
+const TROUBLES: u32 = 3;
 
 /// Why the inside ended.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,8 @@ pub(crate) enum InsideError {
     System(&'static str, #[source] io::Error),
     #[error("the network around the appliance cannot be made")]
     Links(#[from] LinkError),
+    #[error("the {0}")]
+    Trouble(String),
     #[error("the supervisor ended: {0}")]
     Supervisor(ExitStatus),
 }
@@ -118,7 +122,9 @@ fn enter_namespaces(mode: Mode) -> Result<(), InsideError> {
         Mode::EvaluationRoot => links::unshare_network().map_err(failed("make a network namespace"))?,
         Mode::EvaluationUser => {
             let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
+            // The mount, IPC and host name namespaces let the supervisor make those of the services.
+            let mine = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | mine)
                 .map_err(|errno| InsideError::System("make a user namespace", errno.into()))?;
             fs::write("/proc/self/setgroups", "deny").map_err(failed("give up supplementary groups"))?;
             fs::write("/proc/self/uid_map", format!("0 {user} 1")).map_err(failed("map the user"))?;
@@ -183,7 +189,7 @@ fn lead_out(channel: &Arc<Channel>, side: &Side, upstream: &Upstream, number: us
 /// Starts the supervisor and waits until everything answers.
 fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
     let failed = |what| move |source: io::Error| InsideError::System(what, source);
-    let (mut ready, told) = io::pipe().map_err(failed("make a pipe"))?;
+    let (ready, told) = io::pipe().map_err(failed("make a pipe"))?;
     fcntl_setfd(&told, FdFlags::empty()).map_err(|errno| InsideError::System("pass a pipe", errno.into()))?;
     let mode = match start.mode {
         Mode::EvaluationUser => "evaluation-user",
@@ -203,15 +209,25 @@ fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
         .spawn()
         .map_err(failed("start the supervisor"))?;
     drop(told);
-    let mut text = String::new();
-    ready
-        .read_to_string(&mut text)
-        .map_err(failed("wait for the supervisor"))?;
-    if text.is_empty() {
-        let status = supervisor.wait().map_err(failed("wait for the supervisor"))?;
-        return Err(InsideError::Supervisor(status));
+    let mut troubles = 0;
+    for line in BufReader::new(ready).lines() {
+        let line = line.map_err(failed("wait for the supervisor"))?;
+        if line == "ready" {
+            return Ok(supervisor);
+        }
+        // One death may be chance. A service that dies again and again says why each time.
+        if let Some(trouble) = line.strip_prefix("trouble ") {
+            troubles += 1;
+            if troubles == TROUBLES {
+                // It may have ended meanwhile.
+                let _ = kill_process(Pid::from_child(&supervisor), Signal::TERM);
+                supervisor.wait().map_err(failed("wait for the supervisor"))?;
+                return Err(InsideError::Trouble(trouble.to_owned()));
+            }
+        }
     }
-    Ok(supervisor)
+    let status = supervisor.wait().map_err(failed("wait for the supervisor"))?;
+    Err(InsideError::Supervisor(status))
 }
 
 /// Waits for the supervisor on a thread of its own; its end is the end of everything.

@@ -10,7 +10,8 @@ use crate::report::Report;
 use redan_config::Appliance;
 use redan_ipc::{Channel, IpcError};
 use redan_types::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -110,7 +111,13 @@ fn configuration(options: &Options, mode: Mode) -> Result<(String, Appliance), L
             let text = fs::read_to_string(path).map_err(|source| LaunchError::Read(path.clone(), source))?;
             (text, path.display().to_string())
         }
-        None if mode == Mode::EvaluationBare => (DEFAULT_BARE.to_owned(), "evaluation-bare.toml".to_owned()),
+        None if mode == Mode::EvaluationBare => {
+            // Nothing stands between the appliance and this host: it listens where the options say by itself.
+            let text = DEFAULT_BARE
+                .replace("port = 8443", &format!("port = {}", options.published.port()))
+                .replace("port = 9443", &format!("port = {}", options.console.port()));
+            (text, "evaluation-bare.toml".to_owned())
+        }
         None => (DEFAULT.to_owned(), "evaluation.toml".to_owned()),
     };
     let appliance = Appliance::parse(&text, &name).map_err(|mistakes| LaunchError::Mistakes(mistakes.to_string()))?;
@@ -171,10 +178,12 @@ impl Attempt<'_> {
         send(&channel, &Message::Start(Box::new(start)), None)?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let answers = Cell::new(false);
         let outcome = async {
             let around = tokio::time::timeout(START, ready(&mut arriving, &plan))
                 .await
                 .map_err(|_| LaunchError::Silent)??;
+            answers.set(true);
             self.report(mode, &plan, &listeners, around)?;
             for (number, (_, listener)) in listeners.into_iter().enumerate() {
                 tokio::spawn(accept(listener, number, Arc::clone(&channel)));
@@ -187,6 +196,10 @@ impl Attempt<'_> {
             _ = terminate.recv() => Ok(()),
         };
         eprintln!("stopping");
+        if !answers.get() {
+            // It waits for the supervisor, not for us; its end is the supervisor's sign to end in order.
+            let _ = kill_process(Pid::from_child(&inside), Signal::TERM);
+        }
         stop(&channel, &mut inside);
         outcome
     }
@@ -328,7 +341,7 @@ async fn accept(listener: TcpListener, number: usize, channel: Arc<Channel>) {
 fn stop(channel: &Channel, inside: &mut Child) {
     // It may have ended already.
     let _ = send(channel, &Message::Stop, None);
-    let pid = rustix::process::Pid::from_child(inside);
+    let pid = Pid::from_child(inside);
     let (ended, end) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -336,7 +349,7 @@ fn stop(channel: &Channel, inside: &mut Child) {
             drop(ended);
         });
         if matches!(end.recv_timeout(STOP), Err(mpsc::RecvTimeoutError::Timeout)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = kill_process(pid, Signal::KILL);
         }
     });
 }

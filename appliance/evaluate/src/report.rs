@@ -143,7 +143,7 @@ impl Report<'_> {
             Mode::EvaluationUser => vec![host, "services share one user id, since a user namespace has no others"],
             Mode::EvaluationBare => vec![
                 "the packet filter: there is no network namespace to filter in",
-                "namespaces and separate user ids: the kernel does not allow them here",
+                "namespaces and separate user ids: this evaluation runs without them",
             ],
         }
     }

@@ -1,10 +1,15 @@
 //! Rules for passwords, and their hashes: argon2id (RFC 9106) in PHC string form.
 
 use crate::{NoRandomness, random};
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use redan_types::SecretString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The longest password, in bytes: what a person can use, and no work for the hash beyond it.
 pub const MAX_BYTES: usize = 1024;
@@ -14,6 +19,9 @@ const MEMORY: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT: usize = 16;
+const OUTPUT: usize = 32;
+/// Working memories that are kept for the next hash.
+const KEPT: usize = 2;
 
 /// What a new password must be.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -82,7 +90,7 @@ impl PasswordRules {
         if text.chars().count() < usize::from(self.min_length) {
             return Err(PasswordRefusal::TooShort(self.min_length));
         }
-        let folded = zeroize::Zeroizing::new(text.to_lowercase());
+        let folded = Zeroizing::new(text.to_lowercase());
         // A name repeated, or with digits and signs around it, is the name: take it out and see whether letters remain.
         let name = user.to_lowercase();
         if !name.is_empty() && folded.contains(&name) && !folded.replace(&name, "").chars().any(char::is_alphabetic) {
@@ -132,7 +140,10 @@ pub enum HashError {
 
 /// Makes and verifies hashes.
 pub struct Hasher {
-    argon2: Argon2<'static>,
+    params: Params,
+    // Each hash needs 19 MiB. Given back to the allocator they would not all come back from it, so that a guesser at the login could
+    // make the process grow; as many are kept as hashes are made at a time.
+    memories: Mutex<Vec<Vec<Block>>>,
     /// Verified against where there is no user, so that an answer takes as long as for one that exists.
     dummy: PasswordHash,
 }
@@ -143,11 +154,15 @@ impl Hasher {
     /// # Errors
     /// [`HashError`] where a hash cannot be made here at all.
     pub fn new() -> Result<Self, HashError> {
-        let params = Params::new(MEMORY, PASSES, LANES, None).map_err(|_| HashError::Hash)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let params = Params::new(MEMORY, PASSES, LANES, Some(OUTPUT)).map_err(|_| HashError::Hash)?;
+        let mut hasher = Self {
+            params,
+            memories: Mutex::default(),
+            dummy: PasswordHash(String::new()),
+        };
         // Nobody knows a password with this hash: 32 random bytes that are forgotten here.
-        let dummy = hash_with(&argon2, random::<32>()?.as_slice())?;
-        Ok(Self { argon2, dummy })
+        hasher.dummy = hasher.hash_bytes(random::<32>()?.as_slice())?;
+        Ok(hasher)
     }
 
     /// Hashes a password with a fresh salt.
@@ -158,7 +173,7 @@ impl Hasher {
         if password.expose().len() > MAX_BYTES {
             return Err(HashError::Hash);
         }
-        hash_with(&self.argon2, password.expose().as_bytes())
+        self.hash_bytes(password.expose().as_bytes())
     }
 
     /// Whether the password is the one of the hash. Without a hash (no such user) the answer is no, after the same work: what the
@@ -170,10 +185,7 @@ impl Hasher {
         let part = text.as_bytes().get(..MAX_BYTES);
         let known = hash.is_some() && part.is_none_or(|part| part.len() == text.len());
         let phc = hash.map_or(self.dummy.as_str(), PasswordHash::as_str);
-        let matches = self
-            .argon2
-            .verify_password(part.unwrap_or(text.as_bytes()), phc)
-            .is_ok();
+        let matches = self.matches(part.unwrap_or(text.as_bytes()), phc);
         known && matches
     }
 
@@ -181,6 +193,43 @@ impl Hasher {
     pub fn dummy_verify(&self, password: &SecretString) {
         // The result is known to be no; it is the time that matters.
         let _ = self.verify(password, None);
+    }
+
+    fn hash_bytes(&self, password: &[u8]) -> Result<PasswordHash, HashError> {
+        let salt = random::<SALT>()?;
+        let output = self
+            .derive(&self.params, password, salt.as_slice())
+            .ok_or(HashError::Hash)?;
+        let (salt, output) = (
+            STANDARD_NO_PAD.encode(salt.as_slice()),
+            STANDARD_NO_PAD.encode(&*output),
+        );
+        Ok(PasswordHash(format!(
+            "$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${salt}${output}"
+        )))
+    }
+
+    fn matches(&self, password: &[u8], phc: &str) -> bool {
+        let computed = Phc::parse(phc).and_then(|phc| {
+            let output = self.derive(&phc.params, password, &phc.salt)?;
+            Some(bool::from(output.ct_eq(&phc.output)))
+        });
+        computed.unwrap_or(false)
+    }
+
+    fn derive(&self, params: &Params, password: &[u8], salt: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let kept = self.memories.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut memory = kept.unwrap_or_default();
+        memory.resize(params.block_count(), Block::default());
+        let mut output = Zeroizing::new(vec![0; OUTPUT]);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let done = argon2.hash_password_into_with_memory(password, salt, &mut output, &mut memory);
+        memory.iter_mut().for_each(Zeroize::zeroize);
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        if memories.len() < KEPT {
+            memories.push(memory);
+        }
+        done.ok().map(|()| output)
     }
 
     /// Whether the hash was made with less work than today's: to be made again at the next good login.
@@ -198,12 +247,31 @@ impl fmt::Debug for Hasher {
     }
 }
 
-fn hash_with(argon2: &Argon2<'_>, password: &[u8]) -> Result<PasswordHash, HashError> {
-    let salt = random::<SALT>()?;
-    let hash = argon2
-        .hash_password_with_salt(password, salt.as_slice())
-        .map_err(|_| HashError::Hash)?;
-    Ok(PasswordHash(hash.to_string()))
+/// The parts of a PHC string with argon2id, version 19 (0x13).
+struct Phc {
+    params: Params,
+    salt: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Phc {
+    fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("$argon2id$v=19$m=")?;
+        let (memory, rest) = rest.split_once(",t=")?;
+        let (passes, rest) = rest.split_once(",p=")?;
+        let (lanes, rest) = rest.split_once('$')?;
+        let (salt, output) = rest.split_once('$')?;
+        let (memory, passes, lanes) = (memory.parse().ok()?, passes.parse().ok()?, lanes.parse().ok()?);
+        // A record that asks for more than today's work was not made by this program.
+        if memory > MEMORY || passes > PASSES || lanes > LANES {
+            return None;
+        }
+        Some(Self {
+            params: Params::new(memory, passes, lanes, Some(OUTPUT)).ok()?,
+            salt: STANDARD_NO_PAD.decode(salt).ok()?,
+            output: STANDARD_NO_PAD.decode(output).ok()?,
+        })
+    }
 }
 
 /// A one-time password: four groups of five characters, 100 bits, none of which is mistaken for another when read out.

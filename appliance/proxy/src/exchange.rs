@@ -334,7 +334,9 @@ impl Exchange<'_> {
                 if repeatable {
                     continue;
                 }
-            } else {
+            } else if matches!(fault, UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout) {
+                // Only what no request can bring about counts against the server: a client whose requests make it hang up or
+                // answer badly must not take it away from the others.
                 server.failed(now);
             }
             let again = match fault {

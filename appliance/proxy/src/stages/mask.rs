@@ -40,8 +40,7 @@ pub(crate) fn page<'a>(
             content_type: "text/html; charset=utf-8",
             body: format!(
                 "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
-                 <title>{status} {reason}</title>\n<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:20vh auto;\
-                 padding:0 1rem}}code{{user-select:all}}</style>\n<h1>{status} {reason}</h1>\n\
+                 <title>{status} {reason}</title>\n<h1>{status} {reason}</h1>\n\
                  <p>The request was not answered. If this should not be so, tell the operator the incident \
                  <code>{incident}</code>.</p>\n</html>\n"
             )

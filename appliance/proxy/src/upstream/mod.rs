@@ -30,7 +30,7 @@ pub(crate) struct Upstream {
     check: Mutex<Option<HealthCheck>>,
 }
 
-/// Failures of requests in a row after which a server rests.
+/// Connections in a row that could not be made, after which a server rests.
 const FAILURES: u32 = 3;
 /// How long it rests, in milliseconds: short, since nobody tells us when it is well again.
 const REST: u64 = 1_000;
@@ -60,7 +60,7 @@ impl Upstream {
         }
     }
 
-    /// A request got no proper answer.
+    /// No connection could be made.
     pub(crate) fn failed(&self, now: Moment) {
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
             self.closed_until.store(now.after(REST).millis(), Ordering::Relaxed);

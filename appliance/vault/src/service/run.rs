@@ -47,7 +47,13 @@ pub fn run(service: &Service) -> Result<(), RunError> {
     // In its empty tree the service can name no path; relative names begin at the working directory.
     rustix::process::fchdir(&folder).map_err(|errno| RunError::Folder(errno.into()))?;
     let state = StateFolder::lock(Path::new("."))?;
-    let device = SoftwareDevice::open(state.path()).map_err(VaultError::from)?;
+    // A new device beside an existing store could open none of it, and would hide that the old device's file is what is missing.
+    let device = if state.holds_store() {
+        SoftwareDevice::open_existing(state.path())
+    } else {
+        SoftwareDevice::open(state.path())
+    }
+    .map_err(VaultError::from)?;
     let (vault, first) = Vault::open(&state, Arc::new(device), now)?;
     if let (Some((_, password)), Some(file)) = (first, service.take_file(Purpose::FirstPassword)) {
         // Nobody may be reading; the password is told again at the next start until it has been changed.

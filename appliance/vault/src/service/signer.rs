@@ -40,6 +40,9 @@ impl Signers {
             CertificateOwner::Service(_) => Wire::Services,
         };
         let id = key.public().id();
+        // The first signature of a process is slow: its code and tables come from disk. Paid here, it does not cost a client the
+        // handshake; one that fails shows at the first use all the same.
+        let _ = key.sign(WARM_UP);
         self.keys
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -113,6 +116,8 @@ fn is_certificate_verify(input: &[u8]) -> bool {
         .is_some_and(|hash| matches!(hash.len(), 32 | 48))
 }
 
+/// Signed once when a key is loaded; no protocol's input.
+const WARM_UP: &[u8] = b"Redan: a first signature, for nobody";
 /// RFC 8446 section 4.2.3.
 const ECDSA_SECP256R1_SHA256: u16 = 0x0403;
 const ED25519: u16 = 0x0807;

@@ -1,10 +1,14 @@
 //! The store's folder: its lock, and files that are replaced whole.
 
 use super::error::StoreError;
+use super::keyring::Keyring;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// The store's own folder within the state folder.
+pub(super) const STORE: &str = "store";
 
 /// The state folder, held by this process alone until dropped. Everything in it (key device, store) is opened under this lock.
 #[derive(Debug)]
@@ -61,6 +65,12 @@ impl StateFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a store was made in it before: then its key device must be there too.
+    #[must_use]
+    pub fn holds_store(&self) -> bool {
+        Keyring::path(&self.path.join(STORE)).exists()
     }
 
     /// Whether files can be made in it.

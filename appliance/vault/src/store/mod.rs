@@ -119,7 +119,7 @@ impl Store {
     /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
     /// no error here but an entry in the report: the others can be read.
     pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
-        let folder = state.path().join("store");
+        let folder = state.path().join(folder::STORE);
         let mut report = OpenReport::default();
         if state.writable() {
             folder::create(&folder)?;
