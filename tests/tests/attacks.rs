@@ -152,7 +152,11 @@ fn slow_and_idle_clients_are_cut_at_their_deadlines() {
         let lasting = Duration::from_secs(deadline + 4);
         let verdict = hold(&site.target, what, 300, Duration::from_millis(500), lasting).unwrap();
         assert_eq!(verdict.held(), 0, "{what:?}: {verdict:?}");
-        assert!(verdict.slowest_service().is_some(), "{what:?}: {verdict:?}");
+        // The ordinary client comes from the same address: while that address has as many handshakes open as one may have, it has to
+        // wait like the others.
+        if what != Slow::Handshake {
+            assert!(verdict.slowest_service().is_some(), "{what:?}: {verdict:?}");
+        }
     }
 }
 

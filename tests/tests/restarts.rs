@@ -59,7 +59,7 @@ fn each_service_killed_under_load_comes_back_and_the_log_says_so() {
         stop.store(true, Ordering::Relaxed);
     });
     appliance.until("the restarts are in the audit log", PATIENCE, |appliance| {
-        let found = appliance.redan_ok(&["audit", "search", "--action", "service"]);
+        let found = appliance.redan_ok(&["audit", "search", "--action", "process", "--limit", "200"]);
         ["network", "console", "vault", "proxy"]
             .iter()
             .all(|service| found.contains(service))
@@ -82,7 +82,7 @@ fn the_manager_killed_comes_back_to_the_same_configuration() {
 #[test]
 fn an_api_key_acknowledged_before_the_vault_was_killed_works_afterwards() {
     let appliance = Appliance::start(&[]);
-    let created = appliance.redan_ok(&["key", "create", "demo", "--role", "user", "--comment", "survives"]);
+    let created = appliance.redan_ok(&["key", "create", "admin", "--role", "user", "--comment", "survives"]);
     let key = created
         .split_whitespace()
         .find(|word| word.starts_with("redan_"))

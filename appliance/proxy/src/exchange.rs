@@ -132,7 +132,7 @@ pub(crate) async fn run<C: Client>(peer: &Peer, timer: &Timer, head: &RequestHea
         incident,
         received: 0,
         sent: 0,
-        read: !head.framing().has_body(),
+        read: !head.awaits_end(),
     };
     let outcome = match admit(peer, &service, head, &mut findings).await {
         Ok(admitted) => exchange.forward(&admitted, client).await,
@@ -270,6 +270,20 @@ impl Exchange<'_> {
         let mut request = Buffer::take();
         write_request(self.peer, self.service, self.head, admitted, &self.id, &mut request)?;
         let mut upload = Upload::new(self);
+        if !self.read && !self.head.framing().has_body() {
+            // A length of 0 with the stream still open: the head alone is a whole request, so it must not leave before the client has
+            // said that nothing follows.
+            let step = self
+                .timer
+                .until(
+                    upload.deadline(),
+                    poll_fn(|cx| client.poll_body(cx, &mut upload.content)),
+                )
+                .await;
+            let step =
+                step.map_err(|Expired| Denial::new(Verdict::Limit, 408, "the end of an empty body did not come"))?;
+            upload.take(self, step, &mut request)?;
+        }
         if !self.read {
             if self.head.expects_continue() {
                 client.proceed().await?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use redan_ipc::messages::audit::{AuditQuery, VerifyReport};
+use redan_ipc::messages::audit::{AuditEvent, AuditQuery, VerifyReport};
 use redan_ipc::messages::manager::{OperatorReply, OperatorRequest};
 use redan_types::Timestamp;
 
@@ -201,7 +201,7 @@ fn search(appliance: &Appliance, arguments: SearchArguments) -> Result<Output, C
                 event.action.clone(),
                 event.resource.clone(),
                 event.outcome.name().to_owned(),
-                event.message.clone(),
+                described(event),
             ]
         })
         .collect();
@@ -216,4 +216,22 @@ fn search(appliance: &Appliance, arguments: SearchArguments) -> Result<Output, C
         "\n"
     });
     Ok(Output::text(text))
+}
+
+/// The message, with the HTTP request that it is about.
+fn described(event: &AuditEvent) -> String {
+    match &event.request {
+        None => event.message.clone(),
+        Some(request) => {
+            let times = if request.count > 1 {
+                format!(", {} times", request.count)
+            } else {
+                String::new()
+            };
+            format!(
+                "{} {} \u{2192} {}{times}: {}",
+                request.method, request.path, request.status, event.message
+            )
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Watch {
     resets: u32,
     idle: u32,
     content: u64,
+    /// The highest stream that the client has opened.
+    newest: u32,
 }
 
 /// Why a connection is ended.
@@ -49,6 +51,7 @@ impl Watch {
             resets: 0,
             idle: 0,
             content: 0,
+            newest: 0,
         }
     }
 
@@ -81,20 +84,21 @@ impl Watch {
                 return Ok(());
             }
             self.have = 0;
-            let [a, b, c, kind, flags, ..] = self.header;
+            let [a, b, c, kind, flags, stream @ ..] = self.header;
             self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            self.frame(kind, flags)?;
+            self.frame(kind, flags, u32::from_be_bytes(stream) & 0x7fff_ffff)?;
         }
     }
 
-    fn frame(&mut self, kind: u8, flags: u8) -> Result<(), Flood> {
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32) -> Result<(), Flood> {
         const END_STREAM: u8 = 1;
         match kind {
             // DATA
             0 if self.skip > 0 => self.content = self.content.saturating_add(self.skip as u64),
             0 if flags & END_STREAM != 0 => {}
-            // HEADERS: the stages and the limits of `h2` look after these.
-            1 => {}
+            // HEADERS of a new stream: the stages and the limits of `h2` look after these. On an old one they are trailers, which are
+            // rare, or lead nowhere.
+            1 if stream > self.newest => self.newest = stream,
             // RST_STREAM
             3 => {
                 self.resets += 1;
@@ -102,7 +106,7 @@ impl Watch {
                     return Err(Flood::Resets);
                 }
             }
-            // Empty DATA, PRIORITY, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION and whatever is unknown.
+            // Empty DATA, HEADERS of an old stream, PRIORITY, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION and whatever is unknown.
             _ => {
                 self.idle += 1;
                 if u64::from(self.idle) > u64::from(IDLE_FRAMES) + self.content / 1_024 {
@@ -149,8 +153,20 @@ mod tests {
 
     #[test]
     fn frames_without_progress_are_bounded() {
-        for (kind, payload) in [(6, 8), (4, 0), (4, 6), (0, 0), (2, 5), (8, 4), (9, 0), (0x77, 3)] {
+        for (kind, payload) in [
+            (1, 1),
+            (6, 8),
+            (4, 0),
+            (4, 6),
+            (0, 0),
+            (2, 5),
+            (8, 4),
+            (9, 0),
+            (0x77, 3),
+        ] {
             let mut watch = watch();
+            // A request opens the stream, whatever comes next on it.
+            watch.received(&frame(1, 0, 1), Moment::START).unwrap();
             let bytes = frame(kind, 0, payload);
             for _ in 0..IDLE_FRAMES {
                 watch.received(&bytes, Moment::START).unwrap();
