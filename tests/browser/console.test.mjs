@@ -75,9 +75,9 @@ test("the audit log is searched, inspected by keyboard and verified", async () =
   const grid = page.getByRole("grid", { name: "Entries" });
   await grid.waitFor();
   await page.keyboard.press("/");
-  await page.keyboard.type("session");
-  await page.waitForURL(/text=session/);
-  await page.waitForFunction(() => [...document.querySelectorAll('[role="row"]')].length > 0 && [...document.querySelectorAll('[role="row"]')].every((row) => row.textContent.toLowerCase().includes("session")));
+  await page.keyboard.type("process");
+  await page.waitForURL(/text=process/);
+  await page.waitForFunction(() => [...document.querySelectorAll('[role="row"]')].length > 0 && [...document.querySelectorAll('[role="row"]')].every((row) => row.textContent.toLowerCase().includes("process")));
   await grid.focus();
   await page.keyboard.press("j");
   await page.keyboard.press("j");

@@ -29,6 +29,18 @@ pub struct Scan {
 /// # Errors
 /// The process's memory cannot be read.
 pub fn scan(pid: u32, public: &[u8]) -> std::io::Result<Scan> {
+    search(pid, public, false)
+}
+
+/// As [`scan`], up to the first place where the key lies.
+///
+/// # Errors
+/// The process's memory cannot be read.
+pub fn find(pid: u32, public: &[u8]) -> std::io::Result<Scan> {
+    search(pid, public, true)
+}
+
+fn search(pid: u32, public: &[u8], first: bool) -> std::io::Result<Scan> {
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     let mut scan = Scan::default();
     for line in BufReader::new(File::open(format!("/proc/{pid}/maps"))?).lines() {
@@ -45,6 +57,9 @@ pub fn scan(pid: u32, public: &[u8]) -> std::io::Result<Scan> {
         };
         if rights.starts_with("rw") {
             scan.range(&memory, start, end, public);
+        }
+        if first && !scan.found.is_empty() {
+            break;
         }
     }
     Ok(scan)

@@ -76,7 +76,7 @@ fn a_document_with_mistakes_changes_nothing_and_every_mistake_is_named() {
     let before = appliance.redan_ok(&["config", "show"]);
     let candidate = changed(&appliance, "upstream = \"main\"", "upstraem = \"main\"");
     let output = appliance.redan(&["config", "apply", &candidate]);
-    let text = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success());
     assert!(
         text.contains("upstraem") && text.contains("upstream") && text.contains("candidate.toml"),

@@ -7,7 +7,7 @@
 )]
 
 use redan_tests::appliance::{Appliance, curl, is_root};
-use redan_tests::memory::scan;
+use redan_tests::memory::{find, scan};
 use std::process::{Command, Stdio};
 
 #[test]
@@ -21,7 +21,7 @@ fn the_scan_that_finds_the_private_key_in_the_vault_finds_none_in_the_proxy_or_t
         assert_eq!(curl(&[appliance.url()]).status, 200);
     }
     let public = public_key(appliance.published());
-    let vault = scan(appliance.pid("vault"), &public).unwrap();
+    let vault = find(appliance.pid("vault"), &public).unwrap();
     assert!(
         !vault.found.is_empty(),
         "the scan must find the key where it is: {vault:?}"
