@@ -219,7 +219,10 @@ test("the palette and the keyboard reach every page", async () => {
   await go("/");
   await page.getByRole("heading", { name: "Overview" }).waitFor();
   await page.keyboard.press("Control+k");
+  // Keys pressed before the palette has the focus would go elsewhere, as a person's would.
+  await page.getByRole("dialog", { name: "Search and commands" }).getByRole("combobox").and(page.locator(":focus")).waitFor();
   await page.keyboard.type("conf");
+  await page.locator("#hit-0", { hasText: "Configuration" }).waitFor();
   await accessible("palette");
   await picture("palette-dark");
   await page.keyboard.press("Enter");
