@@ -64,3 +64,31 @@ fn a_blocked_address_is_cut_off_at_once_and_let_in_when_the_block_ends() {
         curl(&["--max-time", "2", appliance.url()]).status == 200
     });
 }
+
+#[test]
+fn an_address_that_holds_its_handshakes_open_takes_them_from_no_other() {
+    if !is_root("handshakes of two addresses") {
+        return;
+    }
+    let appliance = Appliance::start(&[]);
+    let public = Some(appliance.side("public0"));
+    // A second client on the public side; the relay's connections come from the first.
+    let added = within(public, "ip")
+        .args(["addr", "add", "10.77.1.9/24", "dev", "far"])
+        .status()
+        .unwrap();
+    assert!(added.success());
+    let silent: Vec<_> = (0..300)
+        .map(|_| std::net::TcpStream::connect(appliance.published()).unwrap())
+        .collect();
+    let other = curl_in(
+        public,
+        &["--interface", "10.77.1.9", "--max-time", "3", "https://10.77.1.1:8443/"],
+    );
+    assert_eq!(other.status, 200, "{other:?}");
+    // The ClientHello's deadline ends the silence, and then the first address is served again.
+    appliance.until("the first address is served", Duration::from_secs(15), |appliance| {
+        curl(&["--max-time", "2", appliance.url()]).status == 200
+    });
+    drop(silent);
+}
