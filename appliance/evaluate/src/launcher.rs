@@ -6,7 +6,7 @@ use crate::operator;
 use crate::options::Options;
 use crate::plan::{Offer, Plan};
 use crate::relay::relay;
-use crate::report::Report;
+use crate::report::{self, Report};
 use redan_config::Appliance;
 use redan_ipc::{Channel, IpcError};
 use redan_types::Mode;
@@ -47,6 +47,8 @@ pub(crate) enum LaunchError {
     State(PathBuf, #[source] io::Error),
     #[error("{0} cannot be listened on ({1}); choose another with {2}")]
     Listen(SocketAddr, io::Error, &'static str),
+    #[error("the ready file {0} cannot be written")]
+    ReadyFile(PathBuf, #[source] io::Error),
     #[error("the appliance did not start: {0}")]
     Start(String),
     #[error("the appliance ended: {0}")]
@@ -64,6 +66,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         best_mode()
     };
     let (text, appliance) = configuration(options, wanted)?;
+    if let Some(path) = &options.ready_file {
+        report::clear(path).map_err(|source| LaunchError::ReadyFile(path.clone(), source))?;
+    }
     let binaries = build::everything(options.release, options.build)?;
     raise_descriptor_limit();
     let started = Instant::now();
@@ -259,7 +264,9 @@ impl Attempt<'_> {
         };
         report.print();
         if let Some(path) = &self.options.ready_file {
-            report.write(path)?;
+            report
+                .write(path)
+                .map_err(|source| LaunchError::ReadyFile(path.clone(), source))?;
         }
         Ok(())
     }

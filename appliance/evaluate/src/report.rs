@@ -9,8 +9,33 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Removes what an earlier evaluation wrote, so that nobody takes it for this one's, and finds out before the start whether the file
+/// can be written.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let (_, partial) = partial(path)?;
+    fs::remove_file(partial)
+}
+
+/// The file that becomes the ready file once it is complete; readable by its owner only.
+fn partial(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
+    Ok((file, partial))
+}
 
 /// All that is known of a running evaluation.
 pub(crate) struct Report<'a> {
@@ -114,14 +139,7 @@ impl Report<'_> {
             "sides": sides,
             "appliance_network": self.inside.appliance,
         });
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)?;
+        let (mut file, partial) = partial(path)?;
         file.write_all(report.to_string().as_bytes())?;
         fs::rename(&partial, path)
     }
