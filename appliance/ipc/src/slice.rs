@@ -276,4 +276,6 @@ pub struct VaultSlice {
     pub roles: Vec<(RoleName, Vec<RoleName>)>,
     /// Users that the configuration declares; a one-time password is made when one is new.
     pub users: Vec<(UserName, Vec<RoleName>)>,
+    /// Services whose keys sign TLS 1.2 handshakes as well.
+    pub tls12: Vec<ServiceName>,
 }

@@ -133,10 +133,7 @@ fn published(
         listen: appliance.service_addresses(service).into_iter().collect(),
         hosts: service.hosts.clone(),
         certificate,
-        tls: match service.tls.min_version {
-            redan_config::TlsVersion::V1_2 => TlsVersion::Tls12,
-            redan_config::TlsVersion::V1_3 => TlsVersion::Tls13,
-        },
+        tls: tls_version(service),
         routes: routes.collect::<Result<_, PlanError>>()?,
         headers: HeaderPolicy {
             set: service.headers.always(),
@@ -327,6 +324,13 @@ fn local(appliance: &Appliance, console: SocketAddr) -> Vec<LocalService> {
     published.chain([console]).collect()
 }
 
+const fn tls_version(service: &Service) -> TlsVersion {
+    match service.tls.min_version {
+        redan_config::TlsVersion::V1_2 => TlsVersion::Tls12,
+        redan_config::TlsVersion::V1_3 => TlsVersion::Tls13,
+    }
+}
+
 fn vault(appliance: &Appliance) -> VaultSlice {
     let identity = &appliance.identity;
     let days = identity.api_keys.lifetime.as_secs() / 86_400;
@@ -348,6 +352,12 @@ fn vault(appliance: &Appliance) -> VaultSlice {
             .users
             .iter()
             .map(|user| (user.name.clone(), user.roles.clone()))
+            .collect(),
+        tls12: appliance
+            .services
+            .iter()
+            .filter(|(_, service)| tls_version(service) == TlsVersion::Tls12)
+            .map(|(name, _)| name.clone())
             .collect(),
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Published {
     pub(crate) key_header: String,
     pub(crate) fallback: Option<Page>,
     pub(crate) mask_errors: bool,
+    /// Whether TLS 1.2 is allowed.
+    pub(crate) tls12: bool,
 }
 
 /// A route.
@@ -93,10 +95,8 @@ impl Snapshot {
         for service in &slice.services {
             let name = &service.name;
             let mut complain = |what: String| reasons.push(format!("service {name}: {what}"));
-            if service.tls != TlsVersion::Tls13 {
-                complain("TLS 1.2 is not available: the vault signs TLS 1.3 handshakes only".into());
-            }
-            let key = certified(&service.certificate, &service.hosts, &mut complain);
+            let tls12 = service.tls == TlsVersion::Tls12;
+            let key = certified(&service.certificate, &service.hosts, tls12, &mut complain);
             let published = Published::compile(service, shared, &mut complain);
             let (Some(key), Some(published)) = (key, published) else {
                 continue;
@@ -118,9 +118,10 @@ impl Snapshot {
         }
         let mut compiled = HashMap::new();
         for (address, (names, services)) in sites {
+            let tls12 = services.iter().any(|service: &Arc<Published>| service.tls12);
             match shared
-                .tickets()
-                .and_then(|tickets: &Tickets| server_config(names, tickets))
+                .tickets(tls12)
+                .and_then(|tickets: &Tickets| server_config(names, tickets, tls12))
             {
                 Ok(tls) => {
                     compiled.insert(address, Arc::new(Site { tls, services }));
@@ -205,6 +206,7 @@ impl Published {
             key_header,
             fallback: service.fallback.clone(),
             mask_errors: service.mask_errors,
+            tls12: service.tls == TlsVersion::Tls12,
         })
     }
 }
@@ -229,6 +231,7 @@ impl UpstreamPlan {
 fn certified(
     certificate: &Certificate,
     hosts: &[HostName],
+    tls12: bool,
     complain: &mut impl FnMut(String),
 ) -> Option<Arc<CertifiedKey>> {
     let chain: Vec<_> = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
@@ -248,7 +251,7 @@ fn certified(
         complain("its certificate belongs to another key".into());
         return None;
     }
-    let Some(key) = RemoteKey::of(certificate.key, &parsed) else {
+    let Some(key) = RemoteKey::of(certificate.key, &parsed, tls12) else {
         complain("its certificate has a kind of key that is not supported".into());
         return None;
     };

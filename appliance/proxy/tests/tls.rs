@@ -5,7 +5,6 @@
 mod common;
 
 use common::{Client, HOST, PATIENCE, Rig, Scripted, credentials, eventually, slice};
-use redan_ipc::slice::TlsVersion;
 use redan_types::{Generation, HostName, KeyId};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -225,7 +224,6 @@ fn a_configuration_is_checked_whole_before_anything_changes() {
             "what was refused cannot be committed"
         );
     };
-    refuses(&|slice| slice.services[0].tls = TlsVersion::Tls12, "TLS 1.2");
     refuses(
         &|slice| slice.services[0].certificate.key = KeyId([9; 16]),
         "another key",

@@ -54,8 +54,8 @@ const EMPTY_RECORDS: u32 = 32;
 const LINGER: u64 = 2_000;
 const LINGER_READS: usize = 64;
 
-/// What a TLS 1.3 record adds to its content: header, content type, tag.
-const RECORD_OVERHEAD: usize = 22;
+/// The most that a record adds to its content: header, tag, and a content type (TLS 1.3) or a nonce (TLS 1.2).
+const RECORD_OVERHEAD: usize = 29;
 
 /// A fatal `unrecognized_name` alert in the clear (RFC 6066 section 3): rustls would say `access_denied`.
 const UNRECOGNISED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
@@ -99,6 +99,10 @@ impl TlsStream {
             return Err(fault);
         }
         if self.established {
+            if self.is_tls12() {
+                // The client says nothing before it has seen the server's Finished (RFC 5246 section 7.3).
+                self.flush().await?;
+            }
             return Ok(true);
         }
         if self.ended {
@@ -111,6 +115,11 @@ impl TlsStream {
     /// Index of the service that the client asked for, once its `ClientHello` was read.
     pub(crate) const fn service(&self) -> Option<usize> {
         self.service
+    }
+
+    /// Whether the connection speaks TLS 1.2.
+    pub(crate) fn is_tls12(&self) -> bool {
+        self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2)
     }
 
     /// Whether the client chose HTTP/2.

@@ -161,7 +161,9 @@ impl Vault {
                 vault.ensure_certificate(&owner, &names).map(Reply::Certificate)
             }),
             Request::Configure(slice) => self.later(&self.disk, responder, refused, move |vault| {
-                vault.accounts.configure(&slice, vault.now()).map(|()| Reply::Done)
+                vault.accounts.configure(&slice, vault.now())?;
+                vault.signers.permit_tls12(&slice.tls12);
+                Ok(Reply::Done)
             }),
             Request::Audit { events } => {
                 self.later(&self.disk, responder, refused, move |vault| {
