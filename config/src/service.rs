@@ -17,6 +17,9 @@ section! {
         "listen" => listen: Vec<Listen>;
         /// Host names (or addresses) that it answers to; its certificate holds them.
         "hosts" => hosts: Vec<HostName>;
+        /// Ports under which clients know it, which `Host` may name besides none. Empty: any, since whatever translates addresses in front
+        /// of the appliance may offer it on another port than the one it listens on.
+        "public-ports" => public_ports: Vec<Port> = "[]";
         /// Zones from which it can be reached. Empty: the zones that it listens in.
         "from" => from: Vec<ZoneName> = "[]";
         /// TLS towards clients.

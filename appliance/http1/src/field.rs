@@ -305,7 +305,7 @@ impl Entry {
     }
 
     pub(crate) fn passes(&self) -> bool {
-        self.known == Known::Other && !self.listed
+        matches!(self.known, Known::Authorization | Known::ContentType | Known::Other) && !self.listed
     }
 
     pub(crate) fn view<'a>(&self, bytes: &'a [u8]) -> Field<'a> {

@@ -36,6 +36,8 @@ pub struct PublishedService {
     pub listen: Vec<SocketAddr>,
     /// Host names that it answers to; the certificate holds them.
     pub hosts: Vec<HostName>,
+    /// Ports that clients may name besides none; empty: any.
+    pub ports: Vec<Port>,
     /// Its certificate.
     pub certificate: Certificate,
     /// The oldest TLS version.

@@ -132,6 +132,7 @@ fn published(
         name: name.clone(),
         listen: appliance.service_addresses(service).into_iter().collect(),
         hosts: service.hosts.clone(),
+        ports: service.public_ports.clone(),
         certificate,
         tls: tls_version(service),
         routes: routes.collect::<Result<_, PlanError>>()?,

@@ -41,6 +41,7 @@ mod stages;
 mod tls;
 mod upload;
 mod upstream;
+mod withheld;
 mod worker;
 
 pub use proxy::{CommitError, Proxy, Wires};

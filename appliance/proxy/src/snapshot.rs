@@ -9,7 +9,7 @@ use redan_http1::Method;
 use redan_identity::table::DecisionTable;
 use redan_ipc::messages::vault::Certificate;
 use redan_ipc::slice::{ConnectionLimits, Page, ProxySlice, PublishedService, RequestLimits, TlsVersion, Upstreams};
-use redan_types::{Generation, HostName, ServiceName};
+use redan_types::{Generation, HostName, Port, ServiceName};
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
@@ -40,6 +40,8 @@ pub(crate) struct Site {
 pub(crate) struct Published {
     pub(crate) name: ServiceName,
     pub(crate) hosts: Vec<HostName>,
+    /// Ports that a request may name. Empty: any.
+    pub(crate) ports: Vec<Port>,
     pub(crate) routes: Vec<RoutePlan>,
     pub(crate) headers: HeaderPlan,
     pub(crate) limits: RequestLimits,
@@ -200,6 +202,7 @@ impl Published {
         Some(Self {
             name: service.name.clone(),
             hosts: service.hosts.clone(),
+            ports: service.ports.clone(),
             routes,
             headers: headers?,
             limits: service.limits.clone(),

@@ -52,6 +52,22 @@ fn every_full_handshake_is_signed_by_the_vault_and_a_resumed_one_needs_no_signat
 }
 
 #[test]
+fn a_client_that_knows_only_p256_is_served() {
+    let rig = rig();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rig.credentials.certificate.chain[0].clone().into()).unwrap();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::SECP256R1];
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = Client::connect_with(rig.address, Arc::new(config), Some(HOST)).unwrap();
+    assert_eq!(client.ask(&get()).status, 200);
+}
+
+#[test]
 fn an_unknown_name_ends_with_its_own_alert() {
     let rig = rig();
     let error = Client::connect(rig.address, &rig.credentials, Some("other.test"), &[])

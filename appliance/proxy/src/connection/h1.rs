@@ -178,7 +178,13 @@ impl<'c> H1<'c> {
             stream,
             timer,
             unread,
-            decoder: BodyDecoder::for_request(framing, &Limits::default()),
+            decoder: BodyDecoder::for_request(
+                framing,
+                &Limits {
+                    body: limits.body,
+                    ..Limits::default()
+                },
+            ),
             encoder: Encoder::for_response(ResponseFraming::None { announced: None }),
             out: None,
             version,
@@ -217,6 +223,19 @@ impl Client for H1<'_> {
                 Ok(Fill::Ended) | Err(_) => return Poll::Ready(Err(BodyFault::Gone)),
             }
         }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What comes meanwhile is the next request, of which only so much is kept. A client that ends its side of the connection is
+        // taken to have gone, as elsewhere: few would still listen, and all others would keep an upstream busy for nobody.
+        while self.unread.len() < RECORD {
+            ready!(self.stream.poll_readable(cx));
+            match ready!(self.stream.poll_fill(cx, self.unread)) {
+                Ok(Fill::Data) => {}
+                Ok(Fill::Ended) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 
     async fn proceed(&mut self) -> Result<(), Gone> {

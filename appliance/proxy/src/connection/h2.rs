@@ -238,6 +238,14 @@ impl Client for H2<'_> {
         Poll::Ready(checked.map(|_| Step::End).map_err(BodyFault::Refused))
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| ())
+    }
+
     async fn proceed(&mut self) -> Result<(), Gone> {
         let mut interim = Response::new(());
         *interim.status_mut() = StatusCode::CONTINUE;

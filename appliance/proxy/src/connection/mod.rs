@@ -64,21 +64,26 @@ impl Peer {
 
     /// The service as the running configuration has it; `None` when it is no longer published there.
     pub(crate) fn service(&self) -> Option<Arc<Published>> {
+        self.renew()?;
+        Some(Arc::clone(&self.service.borrow().1))
+    }
+
+    /// Takes the service as the running configuration has it; `None` when it is no longer published there.
+    fn renew(&self) -> Option<()> {
         let snapshot = self.worker.snapshot.borrow();
         let mut known = self.service.borrow_mut();
         if known.0 != snapshot.generation {
             let site = snapshot.sites.get(&self.listener)?;
             *known = (snapshot.generation, Arc::clone(site.named(&self.name)?));
         }
-        Some(Arc::clone(&known.1))
+        Some(())
     }
 
     /// The service's limits; those that it had last where it is no longer published, so that a last request can be told so.
     pub(crate) fn limits(&self) -> RequestLimits {
-        match self.service() {
-            Some(service) => service.limits.clone(),
-            None => self.service.borrow().1.limits.clone(),
-        }
+        // Without counting up the service, which all threads share.
+        let _ = self.renew();
+        self.service.borrow().1.limits.clone()
     }
 
     /// The cell that counts a subject in a scope.

@@ -73,6 +73,17 @@ impl HeaderPlan {
         }
         !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.is(name))
     }
+
+    /// An upstream's trailers as they go on, held to the policy of the head: what is removed or set there, and what only the proxy
+    /// says, would come back after the content otherwise. A default has its place in the head too.
+    pub(crate) fn trailers(&self, mut trailers: Fields) -> Option<Fields> {
+        trailers.retain(|field| {
+            let name = field.name().as_str();
+            let fixed = self.set.iter().chain(self.default.iter()).any(|other| other.is(name));
+            !fixed && !self.remove.iter().any(|removed| field.is(removed)) && !is_own_name(field)
+        });
+        (!trailers.is_empty()).then_some(trailers)
+    }
 }
 
 /// Fields of our own in the codec's form: written as a head and read by the parser that reads everything else.
@@ -140,14 +151,17 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
     }
 }
 
-/// Fields that only the proxy writes.
+/// Fields that only the proxy writes: those about quotas where it has one to tell of.
 fn is_ours(field: &Field<'_>, own: &Own<'_>) -> bool {
-    let name = field.name().as_str();
-    match name.len() {
+    is_own_name(field) && (own.standing.is_some() || field.is("x-request-id"))
+}
+
+fn is_own_name(field: &Field<'_>) -> bool {
+    match field.name().as_str().len() {
         12 => field.is("x-request-id"),
-        15 => own.standing.is_some() && field.is("ratelimit-limit") || field.is("ratelimit-reset"),
-        16 => own.standing.is_some() && field.is("ratelimit-policy"),
-        19 => own.standing.is_some() && field.is("ratelimit-remaining"),
+        15 => field.is("ratelimit-limit") || field.is("ratelimit-reset"),
+        16 => field.is("ratelimit-policy"),
+        19 => field.is("ratelimit-remaining"),
         _ => false,
     }
 }
@@ -222,6 +236,37 @@ mod tests {
                 "x-request-id: 0123456789abcdef",
             ]
         );
+    }
+
+    #[test]
+    fn trailers_are_held_to_the_policy_of_the_head() {
+        let policy = HeaderPolicy {
+            set: pairs(&[("X-Content-Type-Options", "nosniff")]),
+            default: pairs(&[("X-Frame-Options", "DENY")]),
+            remove: vec!["server".into()],
+        };
+        let plan = HeaderPlan::compile(&policy).unwrap();
+        let kept = |names: &[&str]| {
+            let lines: String = names.iter().map(|name| format!("{name}: theirs\r\n")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            let head = parse_response(head.as_bytes(), Method::Get, None, &Limits::default());
+            let kept = plan.trailers(head.unwrap().unwrap().head.fields().clone())?;
+            Some(
+                kept.iter()
+                    .map(|field| field.name().as_str().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let all = [
+            "Server",
+            "x-content-type-options",
+            "X-Frame-Options",
+            "X-Request-Id",
+            "RateLimit-Limit",
+            "grpc-status",
+        ];
+        assert_eq!(kept(&all), Some(vec!["grpc-status".to_owned()]));
+        assert_eq!(kept(&all[..5]), None);
     }
 
     #[test]

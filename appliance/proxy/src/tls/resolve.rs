@@ -88,7 +88,12 @@ impl ResolvesServerCert for Names {
 /// services allows it), hybrid post-quantum key exchange first, one stateless ticket.
 pub(crate) fn server_config(names: Names, tickets: &Tickets, tls12: bool) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519];
+    // P-256 is for clients that may use nothing but what FIPS 140 approves.
+    provider.kx_groups = vec![
+        aws_lc_rs::kx_group::X25519MLKEM768,
+        aws_lc_rs::kx_group::X25519,
+        aws_lc_rs::kx_group::SECP256R1,
+    ];
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(if tls12 { &WITH_TLS12 } else { &TLS13_ONLY })?
         .with_no_client_auth()

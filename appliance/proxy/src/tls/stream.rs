@@ -50,9 +50,10 @@ pub(crate) enum Fill {
 /// Records without content in a row that are put up with: a few are how some clients blur traffic.
 const EMPTY_RECORDS: u32 = 32;
 
-/// How long a connection that ends is read on: milliseconds and reads.
-const LINGER: u64 = 2_000;
-const LINGER_READS: usize = 64;
+/// How long a connection that ends is read on: milliseconds, and bytes. A client that is still sending reads our answer only when it
+/// has sent, and a close before would reset the connection and take the answer away.
+const LINGER: u64 = 5_000;
+const LINGERED: usize = 8 << 20;
 
 /// The most that a record adds to its content: header, tag, and a content type (TLS 1.3) or a nonce (TLS 1.2).
 const RECORD_OVERHEAD: usize = 29;
@@ -239,12 +240,16 @@ impl TlsStream {
         }
         // A socket that is closed already needs no shutting down.
         let _ = socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+        (self.incoming, self.outgoing) = (None, None);
         let deadline = timer.now().after(LINGER);
-        let mut waste = Buffer::take();
-        for _ in 0..LINGER_READS {
-            waste.clear();
-            if !matches!(timer.until(deadline, self.tcp.read_buf(&mut *waste)).await, Ok(Ok(1..))) {
-                return;
+        let mut read = 0;
+        while read < LINGERED && matches!(timer.until(deadline, self.tcp.readable()).await, Ok(Ok(()))) {
+            let mut waste = Buffer::take();
+            match self.tcp.try_read_buf(&mut *waste) {
+                Ok(0) => return,
+                Ok(size) => read += size,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return,
             }
         }
     }

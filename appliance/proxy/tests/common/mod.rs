@@ -225,6 +225,7 @@ pub fn slice(address: SocketAddr, upstream: SocketAddr, credentials: &Credential
                 .iter()
                 .map(|name| HostName::parse(name).unwrap())
                 .collect(),
+            ports: Vec::new(),
             certificate: credentials.certificate.clone(),
             tls: TlsVersion::Tls13,
             routes: vec![route("all", "/", upstream)],
