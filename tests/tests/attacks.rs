@@ -1,7 +1,5 @@
 //! The attack clients against the whole appliance, through its published port, with a witness as the application.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 mod site;
 
 use redan_tests::h2_flood::{Flood, starve};

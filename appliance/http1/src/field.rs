@@ -180,7 +180,9 @@ impl<'a> FieldName<'a> {
         self.0.len() == name.len() && self.0.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    pub(crate) const fn bytes(self) -> &'a [u8] {
+    /// The name as bytes, all of them ASCII.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 }

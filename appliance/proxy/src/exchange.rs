@@ -307,7 +307,7 @@ impl Exchange<'_> {
         client: &mut C,
         request: &[u8],
         upload: &mut Upload,
-    ) -> Result<(Connection, ResponseHead), Failure> {
+    ) -> Result<(Connection, Box<ResponseHead>), Failure> {
         let plan = &route.upstreams;
         let pool = &self.peer.worker.pool;
         pool.earn();
@@ -374,7 +374,7 @@ impl Exchange<'_> {
         client: &mut C,
         request: &[u8],
         upload: &mut Upload,
-    ) -> Result<ResponseHead, Either> {
+    ) -> Result<Box<ResponseHead>, Either> {
         let method = self.head.method();
         let late = |Expired| UpstreamFault::Timeout;
         let sending = connection.send(request, method);

@@ -5,7 +5,7 @@ use crate::snapshot::Published;
 use crate::stages::headers::checked;
 use crate::stages::{Admitted, Denial, authenticate};
 use crate::withheld::withheld;
-use redan_http1::{Authority, FieldName, FieldValue, Fields, Persistence, RequestHead, RequestWriter, Target};
+use redan_http1::{Authority, FieldLines, FieldName, FieldValue, Persistence, RequestHead, RequestWriter, Target};
 use redan_ipc::messages::traffic::Verdict;
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ const X_REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
 #[derive(Debug)]
 pub(crate) struct Origin {
     authority: Authority,
-    fields: Fields,
+    lines: FieldLines,
 }
 
 impl Origin {
@@ -37,7 +37,7 @@ impl Origin {
         ];
         Ok(Self {
             authority: authority.clone(),
-            fields: checked(&fields)?,
+            lines: FieldLines::of(&checked(&fields)?),
         })
     }
 }
@@ -64,9 +64,9 @@ pub(crate) fn write_request(
     };
     let mut writer = RequestWriter::begin(out, head.method(), target, head.authority());
     writer.forward_if(head.fields(), |field| {
-        withheld(field.name().as_str()).is_none() && authenticate::credential(&service.key_header, field).is_none()
+        withheld(field.name().as_bytes()).is_none() && authenticate::credential(&service.key_header, field).is_none()
     });
-    writer.forward(&origin.fields);
+    writer.lines(&origin.lines);
     if let Ok(id) = FieldValue::new(id) {
         writer.field(X_REQUEST_ID, id);
     }
@@ -77,16 +77,18 @@ pub(crate) fn write_request(
 #[cfg(test)]
 mod tests {
     use super::Origin;
-    use redan_http1::Authority;
+    use redan_http1::{Authority, Framing, Method, Persistence, RequestWriter, Target};
 
     #[test]
     fn an_ipv6_client_and_a_host_with_a_port_are_quoted() {
         let authority = Authority::parse(b"shop.test:8443").unwrap();
         let origin = Origin::new("2001:db8::1".parse().unwrap(), &authority).unwrap();
-        let forwarded = origin.fields.get("forwarded").and_then(redan_http1::FieldValue::as_str);
-        assert_eq!(
-            forwarded,
-            Some("for=\"[2001:db8::1]\";proto=https;host=\"shop.test:8443\"")
-        );
+        let mut written = Vec::new();
+        let mut writer = RequestWriter::begin(&mut written, Method::Get, Target::new("/", None).unwrap(), &authority);
+        writer.lines(&origin.lines);
+        writer.finish(Framing::None, Persistence::KeepAlive);
+        let written = String::from_utf8(written).unwrap();
+        let forwarded = "\r\nforwarded: for=\"[2001:db8::1]\";proto=https;host=\"shop.test:8443\"\r\n";
+        assert!(written.contains(forwarded), "{written}");
     }
 }

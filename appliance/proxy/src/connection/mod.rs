@@ -5,7 +5,7 @@ pub(crate) mod h2;
 mod watch;
 
 use crate::forwarding::Origin;
-use crate::rate::{Cell, Subject};
+use crate::rate::{Cell, Standing, Subject};
 use crate::snapshot::Published;
 use crate::source::Source;
 use crate::worker::Worker;
@@ -86,14 +86,14 @@ impl Peer {
         self.service.borrow().1.limits.clone()
     }
 
-    /// The cell that counts a subject in a scope.
-    pub(crate) fn cell(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Arc<Cell> {
+    /// Counts a request of a subject in a scope.
+    pub(crate) fn count(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Result<Standing, Standing> {
         let mut cells = self.cells.borrow_mut();
         let known = cells
             .iter()
             .find(|held| held.limit == limit && Arc::ptr_eq(&held.scope, scope) && held.subject == *subject);
         if let Some(held) = known {
-            return Arc::clone(&held.cell);
+            return held.cell.take();
         }
         let cell = self.worker.shared.cells.find(scope, subject, limit);
         if cells.len() >= CELLS {
@@ -105,6 +105,6 @@ impl Peer {
             limit,
             cell: Arc::clone(&cell),
         });
-        cell
+        cell.take()
     }
 }

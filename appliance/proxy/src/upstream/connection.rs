@@ -110,7 +110,11 @@ impl Connection {
     }
 
     /// Sends all of `bytes`. A server that answers instead of reading on is heard: then this gives its final response.
-    pub(crate) async fn send(&mut self, bytes: &[u8], method: Method) -> Result<Option<ResponseHead>, UpstreamFault> {
+    pub(crate) async fn send(
+        &mut self,
+        bytes: &[u8],
+        method: Method,
+    ) -> Result<Option<Box<ResponseHead>>, UpstreamFault> {
         let mut rest = bytes;
         let mut broken = None;
         poll_fn(|cx| {
@@ -158,7 +162,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         method: Method,
-    ) -> Poll<Result<ResponseHead, UpstreamFault>> {
+    ) -> Poll<Result<Box<ResponseHead>, UpstreamFault>> {
         loop {
             let unread = self.unread();
             let parsed = if unread.is_empty() {
@@ -170,7 +174,8 @@ impl Connection {
                 Some(Parsed { head, consumed }) => {
                     self.used += consumed;
                     if !head.status().is_interim() {
-                        return Poll::Ready(Ok(head));
+                        // In a box of its own: it is handed up through half a dozen calls.
+                        return Poll::Ready(Ok(Box::new(head)));
                     }
                     self.interim += 1;
                     if self.interim > INTERIM {
