@@ -332,12 +332,33 @@ const fn tls_version(service: &Service) -> TlsVersion {
     }
 }
 
+/// What anybody can know about this appliance: its hosts' names with their labels (but the last, which says nothing), its services'.
+fn names(appliance: &Appliance) -> Vec<String> {
+    let hosts = appliance.services.values().flat_map(|service| &service.hosts);
+    let hosts = hosts
+        .chain(&appliance.console.hosts)
+        .chain([&appliance.system.hostname]);
+    let mut names: Vec<String> = appliance.services.keys().map(ToString::to_string).collect();
+    for host in hosts {
+        let host = host.to_string();
+        let labels = host.rsplit('.').skip(usize::from(host.contains('.')));
+        names.extend(labels.filter(|label| label.len() > 3).map(str::to_owned));
+        names.push(host);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(NAMES);
+    names
+}
+
 fn vault(appliance: &Appliance) -> VaultSlice {
     let identity = &appliance.identity;
     let days = identity.api_keys.lifetime.as_secs() / 86_400;
     VaultSlice {
         password_length: identity.passwords.min_length,
         password_history: identity.passwords.history,
+        password_names: names(appliance),
+        password_refused: identity.passwords.refused.clone(),
         lockout_failures: identity.lockout.failures,
         lockout_window: seconds(identity.lockout.window),
         lockout_duration: seconds(identity.lockout.duration),
@@ -381,6 +402,9 @@ fn millis(time: Duration) -> u32 {
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
+
+/// Names that passwords are compared with.
+const NAMES: usize = 512;
 
 #[cfg(test)]
 mod tests {

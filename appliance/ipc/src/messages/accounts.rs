@@ -151,6 +151,8 @@ pub struct KeyRecord {
     pub used: Option<Timestamp>,
     /// Ended by an administrator.
     pub revoked: bool,
+    /// Whether its owner may act: a key of somebody who is switched off does nothing.
+    pub owner_enabled: bool,
 }
 
 /// Who presented a valid credential.
