@@ -1,9 +1,9 @@
 //! The whole configuration → the part of each service. No I/O: certificates are asked for through a function.
 
 use crate::world::PlanError;
-use redan_config::{Appliance, PathPattern, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
+use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
 use redan_identity::policy::Policy as AccessPolicy;
-use redan_identity::rule::{Effect, Hierarchy, Pattern, Rule};
+use redan_identity::rule::{Effect, Hierarchy, Rule};
 use redan_ipc::messages::control::WantedListener;
 use redan_ipc::messages::vault::{Certificate, CertificateOwner};
 use redan_ipc::slice::{
@@ -185,11 +185,10 @@ fn access(hierarchy: &Hierarchy, route: &ConfiguredRoute) -> Result<Option<Acces
     }
     let mut rules = Vec::new();
     for access in &route.access {
-        let pattern = pattern(&access.path)?;
         let methods: BTreeSet<_> = words(&access.methods).into_iter().collect();
         rules.extend(access.roles.iter().map(|role| Rule {
             role: role.clone(),
-            pattern: pattern.clone(),
+            pattern: access.path.clone(),
             methods: methods.clone(),
             effect: Effect::Allow,
         }));
@@ -207,13 +206,6 @@ enum AccessError {
     Policy(#[from] redan_identity::policy::PolicyError),
     #[error("the access rules do not fit a decision table")]
     Table(#[from] redan_identity::table::TableError),
-    #[error("an access rule's path does not fit")]
-    Pattern(#[from] redan_identity::rule::PatternError),
-}
-
-/// Two crates, one language of patterns: the text is what they share.
-fn pattern(path: &PathPattern) -> Result<Pattern, AccessError> {
-    Ok(Pattern::parse(&path.to_string())?)
 }
 
 fn listeners(appliance: &Appliance, console: SocketAddr) -> Vec<WantedListener> {
@@ -410,10 +402,8 @@ const NAMES: usize = 512;
 mod tests {
     use super::Plan;
     use crate::world::{PlanError, Unavailable};
-    use proptest::prelude::{prop_assert_eq, proptest};
-    use redan_config::{Appliance, PathPattern};
+    use redan_config::Appliance;
     use redan_identity::path::normalise;
-    use redan_identity::rule::Pattern;
     use redan_identity::table::DecisionTable;
     use redan_ipc::messages::vault::{Certificate, CertificateOwner};
     use redan_types::{HostName, KeyId, Process, RoleName, Timestamp};
@@ -515,17 +505,5 @@ mod tests {
             Err(PlanError::Unavailable(Unavailable("vault".into())))
         });
         assert!(matches!(unavailable, Err(PlanError::Unavailable(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn both_crates_read_a_pattern_alike(
-            pattern in "/((a|b|\\*)/){0,3}(a|\\*|\\*\\*)", path in "/((a|b|c)/){0,4}(a|b)?/?",
-        ) {
-            let ours = Pattern::parse(&pattern).unwrap();
-            let theirs = PathPattern::parse(&pattern).unwrap();
-            let path = normalise(&path).unwrap();
-            prop_assert_eq!(ours.matches(path.decoded()), theirs.matches(path.decoded()), "{} {}", pattern, path.decoded());
-        }
     }
 }

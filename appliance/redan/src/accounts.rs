@@ -73,7 +73,10 @@ fn user_table(users: &[UserRecord]) -> String {
             if user.must_change {
                 state.push("must change the password".to_owned());
             }
-            state.extend(user.locked_until.map(|until| format!("locked until {until}")));
+            state.extend(
+                user.locked_until
+                    .map(|until| format!("closed to unknown addresses until {until}")),
+            );
             vec![
                 user.name.to_string(),
                 listed(&user.roles),

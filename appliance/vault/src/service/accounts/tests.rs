@@ -355,6 +355,10 @@ fn a_key_never_does_more_than_its_owner() {
         enabled: false,
     }));
     assert!(open.accounts.resolve(&key, at(1)).is_none());
+    assert!(
+        open.keys().iter().all(|key| !key.owner_enabled && !key.revoked),
+        "and is listed so"
+    );
     assert!(matches!(
         open.login("ann", "a long enough secret", at(1)),
         LoginOutcome::Wrong
