@@ -339,7 +339,7 @@ fn a_value_that_cannot_be_read_is_refused() {
         "path = \"/api/orders/\"",
         Kind::Value,
         "\"/api/orders/\"",
-        "in the path pattern \"/api/orders/\": an empty segment",
+        "in the path pattern \"/api/orders/\": an empty segment: a '/' follows another, or is the last character",
         "write \"/api/orders\" for this path",
     );
     one(

@@ -135,7 +135,10 @@ fn on_a_full_disk_writes_are_refused_serving_goes_on_and_nothing_acknowledged_is
         history.lines().all(|line| versions.contains(&known(line))),
         "{history}{after}"
     );
-    let verified = again.redan(&["audit", "verify"]);
+    let export = again.folder().join("audit.jsonl");
+    let export = export.to_str().unwrap();
+    let _ = again.redan_ok(&["audit", "export", export]);
+    let verified = again.redan(&["audit", "verify", export]);
     assert!(verified.status.success(), "{verified:?}");
     drop(again);
 }

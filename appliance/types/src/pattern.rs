@@ -107,7 +107,7 @@ impl PathPattern {
             (Segment::Text(text), Some(part)) => text == part,
             (_, None) => false,
         });
-        head && (self.open || parts.next().is_none())
+        path.starts_with('/') && head && (self.open || parts.next().is_none())
     }
 
     /// The pattern that matches what lies below this one, too.
