@@ -4,6 +4,7 @@ use cryptoki::error::{Error, RvError};
 use redan_ipc::messages::pkcs11::Pkcs11Refusal;
 
 /// A code that does not depend on what was being done.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err as it is")]
 pub(crate) fn refusal(error: Error) -> Pkcs11Refusal {
     let Error::Pkcs11(code, _) = &error else {
         return Pkcs11Refusal::Token(error.to_string());

@@ -161,11 +161,6 @@ pub(crate) fn octets(value: &[u8]) -> Option<&[u8]> {
     Some(content)
 }
 
-/// Bytes as an OCTET STRING.
-pub(crate) fn octet_string(content: &[u8]) -> Vec<u8> {
-    wrap(OCTET_STRING, content)
-}
-
 fn integer(unsigned: &[u8]) -> Vec<u8> {
     let start = unsigned.iter().position(|byte| *byte != 0).unwrap_or(unsigned.len());
     let digits = unsigned.get(start..).unwrap_or_default();
@@ -191,7 +186,9 @@ fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RsaPrivate, ecdsa_numbers, ecdsa_signature, octet_string, octets, rsa_numbers, rsa_public, rsa_spki};
+    use super::{
+        OCTET_STRING, RsaPrivate, ecdsa_numbers, ecdsa_signature, octets, rsa_numbers, rsa_public, rsa_spki, wrap,
+    };
     use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     use aws_lc_rs::signature::KeyPair as _;
@@ -245,7 +242,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_readers_fail_badly(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (RsaPrivate::parse(&bytes), rsa_numbers(&bytes), ecdsa_numbers(&bytes, 48));
-            assert_eq!(octets(&octet_string(&bytes)), Some(bytes.as_slice()));
+            assert_eq!(octets(&wrap(OCTET_STRING, &bytes)), Some(bytes.as_slice()));
         }
     }
 }

@@ -10,7 +10,7 @@ use redan_hal::keys::{
 use redan_types::{KeyId, SecretBytes, SecretString};
 
 /// Does the operation and checks it; the error is the device's own first one.
-pub fn exercise(device: &dyn KeyDevice, operation: Operation) -> Result<(), KeyError> {
+pub(crate) fn exercise(device: &dyn KeyDevice, operation: Operation) -> Result<(), KeyError> {
     match operation {
         Operation::Random => random(device),
         Operation::Generate(algorithm) => generate(device, algorithm),

@@ -2,6 +2,12 @@
 //!
 //! What a device says that it offers must work, and what it does not offer must fail as unsupported: the suite tries both. The
 //! table in `hal/CONFORMANCE.md` is made of what was found; `REDAN_WRITE_CONFORMANCE=1` writes it anew.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod exercise;
 #[path = "../support/mod.rs"]
@@ -87,7 +93,7 @@ fn rendered(columns: &[Option<Column>], before: &str) -> String {
 
 #[test]
 fn every_device_does_what_it_offers_and_refuses_the_rest_and_the_table_says_so() {
-    let columns = [software as fn() -> Option<Column>, tpm2, pkcs11].map(|examine| std::thread::spawn(examine));
+    let columns = [software as fn() -> Option<Column>, tpm2, pkcs11].map(std::thread::spawn);
     let columns = columns.map(|thread| thread.join().unwrap());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONFORMANCE.md");
     let before = std::fs::read_to_string(&path).unwrap_or_default();

@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub const PIN: &str = "271828";
-pub const LABEL: &str = "redan test";
+pub(crate) const PIN: &str = "271828";
+pub(crate) const LABEL: &str = "redan test";
 const OFFICER: &str = "31415926";
 
 /// A token of its own.
-pub struct SoftHsm {
+pub(crate) struct SoftHsm {
     folder: TempDir,
     module: PathBuf,
     worker: PathBuf,
@@ -21,7 +21,7 @@ pub struct SoftHsm {
 
 impl SoftHsm {
     /// Makes a token; `None`, and a line that says so, where SoftHSM is not installed.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let places = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
         let module = places.iter().map(Path::new).find(|path| path.exists());
         let (Some(module), Ok(_)) = (
@@ -64,12 +64,12 @@ impl SoftHsm {
         Some(hsm)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// How to start a worker for it.
-    pub fn spawn(&self) -> Spawn {
+    pub(crate) fn spawn(&self) -> Spawn {
         let mut spawn = Spawn::new(&self.worker);
         spawn
             .argument("--module")
@@ -82,7 +82,7 @@ impl SoftHsm {
         spawn
     }
 
-    pub fn open(&self) -> Pkcs11Device {
+    pub(crate) fn open(&self) -> Pkcs11Device {
         Pkcs11Device::open(
             Box::new(self.spawn()),
             LABEL,
@@ -93,7 +93,7 @@ impl SoftHsm {
     }
 }
 
-pub const PATIENCE: Patience = Patience {
+pub(crate) const PATIENCE: Patience = Patience {
     answer: Duration::from_secs(20),
     making: Duration::from_secs(90),
 };

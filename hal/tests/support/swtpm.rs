@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A software TPM of its own, whose state outlives its process.
-pub struct Swtpm {
+pub(crate) struct Swtpm {
     folder: TempDir,
     child: Option<Child>,
 }
 
 impl Swtpm {
     /// Starts one; `None`, and a line that says so, where the program is not installed.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if Command::new("swtpm")
             .arg("--version")
             .stdout(Stdio::null())
@@ -36,24 +36,24 @@ impl Swtpm {
         Some(tpm)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Where the driver keeps its files.
-    pub fn keys(&self) -> PathBuf {
+    pub(crate) fn keys(&self) -> PathBuf {
         self.path("keys")
     }
 
-    pub fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         Address::Socket(self.path("socket"))
     }
 
-    pub fn open(&self) -> Tpm2Device {
+    pub(crate) fn open(&self) -> Tpm2Device {
         Tpm2Device::open(Arc::new(self.address()), &self.keys(), PATIENCE).unwrap()
     }
 
-    pub fn power_on(&mut self) {
+    pub(crate) fn power_on(&mut self) {
         let _ = std::fs::remove_file(self.path("socket"));
         let child = Command::new("swtpm")
             .arg("socket")
@@ -81,7 +81,7 @@ impl Swtpm {
         }
     }
 
-    pub fn power_off(&mut self) {
+    pub(crate) fn power_off(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -89,11 +89,11 @@ impl Swtpm {
     }
 
     /// Stops its process, so that it takes commands and answers none.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
 
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
 
@@ -110,7 +110,7 @@ impl Drop for Swtpm {
 }
 
 /// Short, so that a test of silence is no test of patience.
-pub const PATIENCE: Patience = Patience {
+pub(crate) const PATIENCE: Patience = Patience {
     answer: Duration::from_secs(10),
     making: Duration::from_secs(60),
     busy: Duration::from_secs(2),

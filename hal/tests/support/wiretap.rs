@@ -18,7 +18,7 @@ struct Tap {
 
 /// A connection with a probe in it.
 #[derive(Clone)]
-pub struct Tapped<C> {
+pub(crate) struct Tapped<C> {
     inner: C,
     tap: Arc<Mutex<Tap>>,
 }
@@ -30,7 +30,7 @@ impl<C> std::fmt::Debug for Tapped<C> {
 }
 
 impl<C: Connect> Tapped<C> {
-    pub fn new(inner: C) -> Self {
+    pub(crate) fn new(inner: C) -> Self {
         Self {
             inner,
             tap: Arc::default(),
@@ -38,7 +38,7 @@ impl<C: Connect> Tapped<C> {
     }
 
     /// Whether these bytes passed in either direction.
-    pub fn saw(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn saw(&self, bytes: &[u8]) -> bool {
         self.tap
             .lock()
             .unwrap()
@@ -48,27 +48,27 @@ impl<C: Connect> Tapped<C> {
     }
 
     /// How many bytes passed.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.tap.lock().unwrap().seen.len()
     }
 
     /// The codes of the commands that passed.
-    pub fn commands(&self) -> Vec<u32> {
+    pub(crate) fn commands(&self) -> Vec<u32> {
         self.tap.lock().unwrap().commands.clone()
     }
 
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut tap = self.tap.lock().unwrap();
         tap.seen.clear();
         tap.commands.clear();
     }
 
     /// From now on, lets `change` alter answers.
-    pub fn change(&self, change: impl FnMut(&[u8], &mut Vec<u8>) + Send + 'static) {
+    pub(crate) fn change(&self, change: impl FnMut(&[u8], &mut Vec<u8>) + Send + 'static) {
         self.tap.lock().unwrap().change = Some(Box::new(change));
     }
 
-    pub fn change_nothing(&self) {
+    pub(crate) fn change_nothing(&self) {
         self.tap.lock().unwrap().change = None;
     }
 }

@@ -110,13 +110,13 @@ pub(super) fn key(algorithm: Algorithm, origin: Origin) -> Option<TpmtPublic> {
 pub(super) fn sealed(fixed: bool, policy: Option<[u8; 32]>, guarded: bool) -> Result<TpmtPublic, KeyError> {
     let mut attributes = TpmaObject::FIXED_PARENT;
     if fixed {
-        attributes = attributes | TpmaObject::FIXED_TPM;
+        attributes |= TpmaObject::FIXED_TPM;
     }
     if !guarded {
-        attributes = attributes | TpmaObject::NO_DA;
+        attributes |= TpmaObject::NO_DA;
     }
     if policy.is_none() {
-        attributes = attributes | TpmaObject::USER_WITH_AUTH;
+        attributes |= TpmaObject::USER_WITH_AUTH;
     }
     let policy = match &policy {
         Some(policy) => Tpm2bDigest::try_from(&policy[..]).map_err(|_| KeyError::Library("encode a policy"))?,
