@@ -8,18 +8,22 @@
 
 mod support;
 
-use redan_hal::keys::tpm2::Tpm2Device;
+use redan_hal::keys::tpm2::transport::{Connect, LONGEST, Packets, Transport};
+use redan_hal::keys::tpm2::{Address, Tpm2Device};
 use redan_hal::keys::{
     Algorithm, Binding, DeviceIdentity, KeyDevice, KeyError, Operation, PcrSelection, SealPolicy, Unlock,
 };
 use redan_types::{SecretBytes, SecretString};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use support::swtpm::{PATIENCE, Swtpm};
 use support::wiretap::Tapped;
 
-fn tapped(tpm: &Swtpm) -> (Tpm2Device, Tapped<redan_hal::keys::tpm2::Address>) {
+fn tapped(tpm: &Swtpm) -> (Tpm2Device, Tapped<Address>) {
     let tap = Tapped::new(tpm.address());
     let device = Tpm2Device::open(Arc::new(tap.clone()), &tpm.keys(), PATIENCE).unwrap();
     (device, tap)
@@ -407,7 +411,6 @@ fn a_counter_that_was_removed_is_missed_and_one_made_again_is_ahead() {
 
 /// `TPM2_NV_UndefineSpace` with an empty password.
 fn undefine(tpm: &Swtpm) {
-    use redan_hal::keys::tpm2::transport::Connect;
     let mut command = vec![0x80, 0x02, 0, 0, 0, 0, 0, 0, 0x01, 0x22];
     command.extend_from_slice(&0x4000_0001_u32.to_be_bytes());
     command.extend_from_slice(&0x0180_5244_u32.to_be_bytes());
@@ -421,6 +424,49 @@ fn undefine(tpm: &Swtpm) {
         .exchange(&command, &mut answer, Duration::from_secs(10))
         .unwrap();
     assert_eq!(answer[6..10], [0; 4]);
+}
+
+/// A stand-in for `/dev/tpmrm0`: a packet socket takes a command in one write and gives the answer in one read, as the device file
+/// does.
+#[derive(Debug)]
+struct StandIn(Address);
+
+impl Connect for StandIn {
+    fn connect(&self) -> std::io::Result<Box<dyn Transport>> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let (mut packets, mut simulator) = (File::from(theirs), self.0.connect()?);
+        std::thread::spawn(move || {
+            let (mut command, mut answer) = (vec![0; LONGEST], vec![0; LONGEST]);
+            while let Ok(length @ 1..) = packets.read(&mut command) {
+                let Ok(length) = simulator.exchange(&command[..length], &mut answer, Duration::from_secs(60)) else {
+                    return;
+                };
+                if packets.write_all(&answer[..length]).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Box::new(Packets(File::from(ours))))
+    }
+
+    fn name(&self) -> String {
+        "a stand-in for the TPM's device file".to_owned()
+    }
+}
+
+#[test]
+fn the_driver_works_over_a_device_file_as_over_a_socket() {
+    let Some(mut tpm) = Swtpm::start() else { return };
+    let device = Tpm2Device::open(Arc::new(StandIn(tpm.address())), &tpm.keys(), PATIENCE).unwrap();
+    let key = device.generate(Algorithm::EcdsaP256).unwrap();
+    device.sign(key, b"message").unwrap();
+    let sealed = device.seal(b"", &SecretBytes::new(vec![1; 128])).unwrap();
+    assert_eq!(device.unseal(b"", &sealed).unwrap().expose(), [1; 128]);
+    tpm.power_off();
+    assert!(matches!(device.sign(key, b"message"), Err(KeyError::Gone { .. })));
+    tpm.power_on();
+    device.sign(key, b"message").unwrap();
 }
 
 #[test]

@@ -217,6 +217,15 @@ pub trait KeyDevice: fmt::Debug + Send + Sync {
         Err(self.lacks(Operation::CertifyCounter))
     }
 
+    /// The public half of the key that signs what the device says about itself: to be written down when the appliance is set up,
+    /// for whoever checks [`Attestation`]s later.
+    ///
+    /// # Errors
+    /// The device signs no such statements, or does not answer.
+    fn attestation_key(&self) -> Result<PublicKey, KeyError> {
+        Err(self.lacks(Operation::Quote))
+    }
+
     /// Extends a PCR of the SHA-256 bank: it becomes the hash of its old value and `digest`.
     ///
     /// # Errors

@@ -70,14 +70,19 @@ impl SoftHsm {
 
     /// How to start a worker for it.
     pub(crate) fn spawn(&self) -> Spawn {
+        let mut spawn = self.spawn_without_tokens();
+        spawn.argument("--write").argument(self.path("tokens"));
+        spawn
+    }
+
+    /// How to start a worker that may not touch its tokens.
+    pub(crate) fn spawn_without_tokens(&self) -> Spawn {
         let mut spawn = Spawn::new(&self.worker);
         spawn
             .argument("--module")
             .argument(&self.module)
             .argument("--read")
             .argument(self.path("softhsm2.conf"))
-            .argument("--write")
-            .argument(self.path("tokens"))
             .environment("SOFTHSM2_CONF", self.path("softhsm2.conf"));
         spawn
     }

@@ -3,11 +3,12 @@
 //! Even its owner cannot set it back: an index that is removed and made again begins above every value that any counter of this
 //! device ever had. On hardware an increment wears the memory; the caller does one for a checkpoint, not for an entry.
 
+use super::attest::attested;
 use super::link::{Call, Entity, Fault};
 use super::live::{Live, OWNER};
 use super::session::Secret;
+use super::shapes;
 use super::wire::{Parameters, Reader};
-use super::{attested, shapes};
 use crate::keys::{Attestation, DeviceIdentity, KeyError};
 use tpm2_protocol::data::{TpmAlgId, TpmCc, TpmRcBase, TpmaNv};
 

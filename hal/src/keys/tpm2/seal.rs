@@ -4,11 +4,13 @@
 //! travels. The state is a policy: the device compares its PCRs itself, or checks the signer's approval itself. What is written
 //! beside the object on disk only serves to say what went wrong.
 
+use super::attest::pcrs;
 use super::link::{Call, Entity, Fault};
 use super::live::{Blob, Live, OWNER};
+use super::offers::{LOCKOUT_COUNTER, MAX_AUTH_FAIL, property};
 use super::session::{Secret, Session};
 use super::wire::Parameters;
-use super::{LOCKOUT_COUNTER, MAX_AUTH_FAIL, Tpm2Device, pcrs, property, shapes};
+use super::{Tpm2Device, shapes};
 use crate::keys::policy::sha256;
 use crate::keys::{
     Binding, DeviceIdentity, KeyDevice, KeyError, Operation, PcrApproval, PcrSelection, PcrValues, PublicKey,
