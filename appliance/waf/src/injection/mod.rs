@@ -1,0 +1,1 @@
+//! Injection detection equal to libinjection: `@detectSQLi` and `@detectXSS`.

@@ -1,0 +1,1 @@
+//! Transformations: what a rule does to a value before it looks at it (`t:…`).
