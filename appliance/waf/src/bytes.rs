@@ -33,3 +33,103 @@ impl ByteSet {
         (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) | (self.0[2] & other.0[2]) | (self.0[3] & other.0[3]) != 0
     }
 }
+
+impl ByteSet {
+    /// Every byte.
+    pub const ALL: Self = Self([u64::MAX; 4]);
+
+    /// The bytes of a list.
+    #[must_use]
+    pub const fn from_list(bytes: &[u8]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut index = 0;
+        while index < bytes.len() {
+            set = set.with(bytes[index]);
+            index += 1;
+        }
+        set
+    }
+
+    /// The bytes from `first` to `last`, both included; empty if `first` is the larger one.
+    #[must_use]
+    pub const fn range(first: u8, last: u8) -> Self {
+        let mut set = Self::EMPTY;
+        let mut byte = first;
+        while byte <= last {
+            set = set.with(byte);
+            if byte == u8::MAX {
+                break;
+            }
+            byte += 1;
+        }
+        set
+    }
+
+    /// The bytes of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self([
+            self.0[0] | other.0[0],
+            self.0[1] | other.0[1],
+            self.0[2] | other.0[2],
+            self.0[3] | other.0[3],
+        ])
+    }
+
+    /// The bytes of both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self([
+            self.0[0] & other.0[0],
+            self.0[1] & other.0[1],
+            self.0[2] & other.0[2],
+            self.0[3] & other.0[3],
+        ])
+    }
+
+    /// The bytes that are not in the set.
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self([!self.0[0], !self.0[1], !self.0[2], !self.0[3]])
+    }
+
+    /// Whether every byte of this set is in the other one.
+    #[must_use]
+    pub const fn within(self, other: Self) -> bool {
+        !self.intersects(other.complement())
+    }
+
+    /// Whether no byte is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0
+    }
+
+    /// How many bytes are in the set.
+    #[must_use]
+    pub const fn len(self) -> u32 {
+        self.0[0].count_ones() + self.0[1].count_ones() + self.0[2].count_ones() + self.0[3].count_ones()
+    }
+
+    /// The bytes in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+    }
+
+    /// The set with the other case of each ASCII letter in it.
+    #[must_use]
+    pub fn fold_case(self) -> Self {
+        self.iter().fold(self, |set, byte| {
+            set.with(byte.to_ascii_lowercase()).with(byte.to_ascii_uppercase())
+        })
+    }
+}
+
+/// What C calls white space: blank, tab, newline, vertical tab, form feed, carriage return.
+pub const WHITE_SPACE: ByteSet = ByteSet::from_list(b" \t\n\x0b\x0c\r");
+
+/// Whether C's `isspace` holds in the C locale. (`u8::is_ascii_whitespace` leaves the vertical tab out.)
+#[must_use]
+pub const fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
