@@ -12,6 +12,17 @@ pub(super) struct Dialect {
     pub(super) quote: Option<u8>,
     /// Comments as MySQL has them, else as the standard has them.
     pub(super) mysql: bool,
+    /// Whether a number with an exponent of no digits (`1e`) counts for nothing, as in MySQL, or is a word, as elsewhere.
+    pub(super) bare_exponent: BareExponent,
+}
+
+/// What `1e` is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum BareExponent {
+    /// A word: libinjection up to 3.9, and most databases.
+    Word,
+    /// Nothing: libinjection from 4.0 on, and MySQL, which made it a way past filters.
+    Nothing,
 }
 
 /// The tokens of a value.
@@ -23,6 +34,8 @@ pub(super) struct Lexer<'a> {
     pub(super) tokens: usize,
     /// Whether there was something that is a comment in one dialect and not in the other.
     pub(super) comments_differ: bool,
+    /// Whether there was a number with an exponent of no digits.
+    pub(super) bare_exponent: bool,
 }
 
 impl Iterator for Lexer<'_> {
@@ -46,6 +59,7 @@ impl<'a> Lexer<'a> {
             dialect,
             tokens: 0,
             comments_differ: false,
+            bare_exponent: false,
         }
     }
 
@@ -86,7 +100,10 @@ impl<'a> Lexer<'a> {
                 b',' => self.take(Kind::Comma, 1),
                 b';' => self.take(Kind::Semicolon, 1),
                 b'-' => self.dash(),
-                b'.' | b'0'..=b'9' => self.number(),
+                b'.' | b'0'..=b'9' => match self.number() {
+                    Some(token) => token,
+                    None => continue,
+                },
                 b'/' => self.slash(),
                 b'?' | b']' => self.take(Kind::Unknown, 1),
                 b'@' => self.variable(),
@@ -336,7 +353,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&mut self) -> Token {
+    /// A number; none for one that counts for nothing.
+    fn number(&mut self) -> Option<Token> {
         let rest = self.rest();
         let prefixed = match rest {
             [b'0', b'x' | b'X', digits @ ..] => Some(span(digits, |byte| byte.is_ascii_hexdigit())),
@@ -344,14 +362,14 @@ impl<'a> Lexer<'a> {
             _ => None,
         };
         if let Some(digits) = prefixed {
-            return self.take(if digits == 0 { Kind::Bareword } else { Kind::Number }, 2 + digits);
+            return Some(self.take(if digits == 0 { Kind::Bareword } else { Kind::Number }, 2 + digits));
         }
         let digits = |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut end = digits(0);
         if rest.get(end) == Some(&b'.') {
             end += 1 + digits(end + 1);
             if end == 1 {
-                return self.take(Kind::Dot, 1);
+                return Some(self.take(Kind::Dot, 1));
             }
         }
         let mut kind = Kind::Number;
@@ -374,7 +392,14 @@ impl<'a> Lexer<'a> {
         {
             end += 1;
         }
-        self.take(kind, end)
+        let token = self.take(kind, end);
+        if kind == Kind::Bareword {
+            self.bare_exponent = true;
+            if self.dialect.bare_exponent == BareExponent::Nothing {
+                return None;
+            }
+        }
+        Some(token)
     }
 }
 

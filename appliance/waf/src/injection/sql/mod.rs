@@ -13,7 +13,7 @@ mod words;
 use memchr::memchr;
 
 use self::fold::Folded;
-use self::lexer::{Dialect, Lexer};
+use self::lexer::{BareExponent, Dialect, Lexer};
 use self::token::Kind;
 
 /// The kinds of the tokens that a value was folded to, one ASCII character each.
@@ -53,51 +53,66 @@ impl Fingerprint {
 /// The fingerprint of the SQL injection that the value is, if it is one.
 #[must_use]
 pub fn detect_sqli(value: &[u8]) -> Option<Fingerprint> {
-    let standard = Dialect {
-        quote: None,
-        mysql: false,
+    let mut reader = Reader {
+        value,
+        bare_exponent: BareExponent::Word,
+        saw_bare_exponent: false,
     };
-    both_comments(value, standard)
-        .or_else(|| {
-            memchr(b'\'', value)?;
-            both_comments(
-                value,
-                Dialect {
-                    quote: Some(b'\''),
-                    ..standard
-                },
-            )
-        })
-        .or_else(|| {
-            memchr(b'"', value)?;
-            read(
-                value,
-                Dialect {
-                    quote: Some(b'"'),
-                    mysql: true,
-                },
-            )
-            .0
-        })
+    reader.every_way().or_else(|| {
+        // Versions of libinjection differ here, as databases do; either reading makes an injection.
+        if !reader.saw_bare_exponent {
+            return None;
+        }
+        reader.bare_exponent = BareExponent::Nothing;
+        reader.every_way()
+    })
 }
 
-/// Reads the value with standard comments, then with MySQL's if that could make a difference.
-fn both_comments(value: &[u8], dialect: Dialect) -> Option<Fingerprint> {
-    let (found, differs) = read(value, dialect);
-    if found.is_some() || !differs {
-        return found;
+struct Reader<'a> {
+    value: &'a [u8],
+    bare_exponent: BareExponent,
+    saw_bare_exponent: bool,
+}
+
+impl Reader<'_> {
+    fn every_way(&mut self) -> Option<Fingerprint> {
+        self.both_comments(None)
+            .or_else(|| {
+                memchr(b'\'', self.value)?;
+                self.both_comments(Some(b'\''))
+            })
+            .or_else(|| {
+                memchr(b'"', self.value)?;
+                self.read(Some(b'"'), true).0
+            })
     }
-    read(value, Dialect { mysql: true, ..dialect }).0
-}
 
-/// Reads the value once: its fingerprint if it is an injection, and whether MySQL would see other comments.
-fn read(value: &[u8], dialect: Dialect) -> (Option<Fingerprint>, bool) {
-    let mut lexer = Lexer::new(value, dialect);
-    let folded = fold::fold(&mut lexer);
-    let fingerprint = Fingerprint::of(&folded);
-    let found =
-        words::is_injection(fingerprint.as_bytes()) && judge::is_injection(value, &fingerprint, &folded, lexer.tokens);
-    (found.then_some(fingerprint), lexer.comments_differ)
+    /// Reads the value with standard comments, then with MySQL's if that could make a difference.
+    fn both_comments(&mut self, quote: Option<u8>) -> Option<Fingerprint> {
+        let (found, differs) = self.read(quote, false);
+        if found.is_some() || !differs {
+            return found;
+        }
+        self.read(quote, true).0
+    }
+
+    /// Reads the value once: its fingerprint if it is an injection, and whether MySQL would see other comments.
+    fn read(&mut self, quote: Option<u8>, mysql: bool) -> (Option<Fingerprint>, bool) {
+        let mut lexer = Lexer::new(
+            self.value,
+            Dialect {
+                quote,
+                mysql,
+                bare_exponent: self.bare_exponent,
+            },
+        );
+        let folded = fold::fold(&mut lexer);
+        self.saw_bare_exponent |= lexer.bare_exponent;
+        let fingerprint = Fingerprint::of(&folded);
+        let found = words::is_injection(fingerprint.as_bytes())
+            && judge::is_injection(self.value, &fingerprint, &folded, lexer.tokens);
+        (found.then_some(fingerprint), lexer.comments_differ)
+    }
 }
 
 #[cfg(test)]
