@@ -238,6 +238,15 @@ impl Operator {
         }
     }
 
+    /// The same for several values at once, of which the bytes together and the shortest and longest length are known.
+    #[must_use]
+    pub fn any_may_match(&self, union: ByteSet, shortest: usize, longest: usize) -> bool {
+        match &self.matcher {
+            Matcher::Bytes(allowed) => !union.within(*allowed),
+            _ => self.need.may_be_met(union, shortest, longest),
+        }
+    }
+
     /// Whether the value matches. `present` is [`ByteSet::of`] the value.
     pub fn evaluate(&self, value: &[u8], present: ByteSet, captures: &mut Captures) -> bool {
         if !self.may_match(present, value.len()) {

@@ -60,6 +60,18 @@ impl Need {
             && present.within(self.only)
     }
 
+    /// Whether any of several values may match, of which the bytes together and the shortest and longest length are known.
+    pub(crate) const fn may_be_met(&self, union: ByteSet, shortest: usize, longest: usize) -> bool {
+        if longest < self.minimum || shortest > self.maximum {
+            return false;
+        }
+        if self.minimum == 0 && shortest == 0 {
+            return true;
+        }
+        let [first, second, third, fourth] = &self.clauses;
+        union.intersects(*first) && union.intersects(*second) && union.intersects(*third) && union.intersects(*fourth)
+    }
+
     /// The need of a regular pattern, searched anywhere in a value.
     pub(crate) fn of_pattern(hir: &Hir) -> Self {
         match hir.properties().minimum_len() {
