@@ -11,7 +11,11 @@ impl ByteSet {
     /// The bytes that occur in `value`.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        value.iter().fold(Self::EMPTY, |set, byte| set.with(*byte))
+        let mut set = [0; 4];
+        for byte in value {
+            set[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+        Self(set)
     }
 
     /// The set and one more byte.
