@@ -350,7 +350,9 @@ fn search(pattern: &Pattern, kind: OperatorKind, value: &[u8], captures: &mut Ca
             break;
         };
         if captures.wanted() {
-            for place in groups {
+            // PCRE counts the groups up to the last one that took part, and so the next match's follow directly.
+            let count = groups.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            for place in groups.into_iter().take(count) {
                 if let Some((from, to)) = place {
                     captures.set(index, &value[from..to]);
                 }
