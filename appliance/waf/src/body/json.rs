@@ -295,7 +295,7 @@ mod tests {
         let mut all = Vec::new();
         let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         leaves(text.as_bytes(), 8, &mut |name, value| {
-            all.push((text_of(name), text_of(value)))
+            all.push((text_of(name), text_of(value)));
         })?;
         Ok(all)
     }

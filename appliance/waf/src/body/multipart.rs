@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
     fn boundary(&mut self, content_type: &[u8]) -> Result<Vec<u8>, &'static str> {
         let lowered = content_type.to_ascii_lowercase();
         let flags = &mut self.body.flags;
-        let mut found = memchr::memmem::find_iter(&lowered, b"boundary");
+        let mut found = memchr::memmem::find_iter(&lowered, b"boundary").filter(|at| is_parameter(&lowered, *at));
         let Some(at) = found.next() else {
             return Err("Boundary not found in C-T");
         };
@@ -271,8 +271,12 @@ impl<'a> Reader<'a> {
         let Some(colon) = text.iter().position(|byte| *byte == b':') else {
             return Err("Invalid part header (colon missing)");
         };
-        if colon == 0 {
+        let name = text.get(..colon).unwrap_or_default();
+        if name.is_empty() {
             return Err("Invalid part header (header name missing)");
+        }
+        if !name.iter().all(|byte| matches!(byte, 0x21..=0x7e)) {
+            return Err("Invalid part header (contains invalid character)");
         }
         if part.headers.len() >= MAX_HEADERS {
             return Err("Too many part headers");
@@ -409,6 +413,16 @@ impl<'a> Reader<'a> {
         self.body.parts.push(part);
         Ok(())
     }
+}
+
+/// Whether `boundary` at this place is the name of a parameter, not part of a value.
+fn is_parameter(content_type: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| content_type.get(before));
+    let after = content_type
+        .get(at + b"boundary".len()..)
+        .unwrap_or_default()
+        .trim_ascii_start();
+    before.is_none_or(|byte| matches!(byte, b';' | b',') || byte.is_ascii_whitespace()) && after.starts_with(b"=")
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ mod tests {
         let mut all = Vec::new();
         let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let invalid = pairs(text.as_bytes(), b'&', &mut |name, value| {
-            all.push((text_of(name), text_of(value)))
+            all.push((text_of(name), text_of(value)));
         });
         (all, invalid)
     }

@@ -601,7 +601,7 @@ mod tests {
         document.read(text.as_bytes()).unwrap();
         let mut all = Vec::new();
         document.select(&Path::parse(path.as_bytes()).unwrap(), &mut |text| {
-            all.push(String::from_utf8(text.to_vec()).unwrap())
+            all.push(String::from_utf8(text.to_vec()).unwrap());
         });
         all
     }

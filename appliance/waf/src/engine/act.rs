@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Bag, Event, KeptChange, Link, Matched, Rule, RuleSet, Stop, TextId, Transaction, Variable, Word, integer,
-    run::Moment, select::Item, transaction::LoadedCollection,
+    select::Item, transaction::LoadedCollection,
 };
 use crate::seclang::{
     Action, Change, Ctl, Disruptive, EngineMode, Keeper, PartChange, Piece, Place, Reference, Switch, Template,
@@ -425,32 +425,8 @@ impl Transaction {
         }
     }
 
-    /// A rule matched as a whole: a chain is reported now, with the moment its first rule matched.
-    pub(super) fn rule_matched(&mut self, rules: &RuleSet, rule: &Rule, moment: Option<Moment>) {
-        self.audit_wanted |= rule.audit && rule.log;
-        let Some(moment) = moment else { return };
-        if !rule.log && !self.all_matches {
-            return;
-        }
-        let (matched, captures) = (
-            self.matched.replace(moment.matched),
-            self.swap_captures(moment.captures),
-        );
-        self.report(rules, rule);
-        self.matched = matched;
-        self.swap_captures(captures);
-    }
-
-    fn swap_captures(&mut self, captures: [Option<Word>; 10]) -> [Option<Word>; 10] {
-        let mut old = captures;
-        for (place, word) in old.iter_mut().zip(self.tx.iter_mut()) {
-            std::mem::swap(place, word);
-        }
-        old
-    }
-
-    /// Adds an event about the current match.
-    pub(super) fn report(&mut self, rules: &RuleSet, rule: &Rule) {
+    /// Adds an event about the current match. Of a chain it tells what its first rule matched: that is what an exception would name.
+    pub(super) fn report(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<Item>) {
         let Some(left) = self.events_left.checked_sub(1) else {
             return;
         };
@@ -461,10 +437,7 @@ impl Transaction {
                 String::from_utf8_lossy(&self.rendered(rules, template)).into_owned()
             })
         };
-        let mut matched = Matched::default();
-        if let Some(item) = self.matched {
-            matched = self.told_match(rules, item);
-        }
+        let matched = matched.map_or_else(Matched::default, |item| self.told_match(rules, item));
         let event = Event {
             message: told(meta.message.as_ref()),
             data: told(meta.logdata.as_ref()),

@@ -97,12 +97,15 @@ impl Transaction {
                 Ok(())
             }
             b"MULTIPART" => self.read_multipart(&bytes),
-            b"JSON" => self.read_json(&bytes),
+            b"JSON" => {
+                self.fields.set(Variable::RequestBody, Word::Text(body));
+                self.read_json(&bytes)
+            }
             b"XML" => self.read_xml(&bytes),
             _ => Ok(()),
         };
-        // The raw body is a variable of its own only where no processor takes it apart, as in ModSecurity 2 and in the manual: rules
-        // that look at it would otherwise report what the processors' collections already show.
+        // The raw body is no variable of its own where it was multipart or XML, as in ModSecurity 2 and as the Core Rule Set's tests
+        // expect: rules that look at it would report uploads, and again what the `XML` collection already shows.
         if self.force_request_body || processor.is_empty() {
             self.fields.set(Variable::RequestBody, Word::Text(body));
         }

@@ -34,8 +34,7 @@ pub(crate) fn integer(text: &[u8]) -> i64 {
     let text = text.trim_ascii_start();
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
+        [b'+', rest @ ..] | rest => (false, rest),
     };
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
     let value = digits.fold(0_i64, |value, digit| {

@@ -12,13 +12,6 @@ use crate::{
     seclang::{Allow, Disruptive, EngineMode},
 };
 
-/// The moment at which the first rule of a chain matched: what the chain is reported with.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) matched: Item,
-    pub(super) captures: [Option<Word>; 10],
-}
-
 impl Transaction {
     /// Runs the rules of a phase.
     pub(super) fn run(&mut self, phase: u8) {
@@ -59,33 +52,22 @@ impl Transaction {
     /// Whether a rule and all that is chained to it matches; does what matches do.
     fn rule(&mut self, rules: &RuleSet, rule: &Rule) -> bool {
         self.matches.clear();
-        let mut moment = None;
+        let mut first_match = None;
         let chained = rule.links.len() > 1;
         for (position, link) in rule.links.iter().enumerate() {
             let reports = !chained && (rule.log || self.all_matches);
             if !self.link(rules, rule, link, position == 0, reports) {
                 return false;
             }
-            if position == 0
-                && chained
-                && let Some(matched) = self.matched
-            {
-                moment = Some(Moment {
-                    matched,
-                    captures: self.captured(),
-                });
+            if position == 0 {
+                first_match = self.matched;
             }
         }
-        self.rule_matched(rules, rule, moment);
-        true
-    }
-
-    fn captured(&self) -> [Option<Word>; 10] {
-        let mut captures = [None; 10];
-        for (place, word) in captures.iter_mut().zip(&self.tx) {
-            *place = *word;
+        self.audit_wanted |= rule.audit && rule.log;
+        if chained && (rule.log || self.all_matches) {
+            self.report(rules, rule, first_match);
         }
-        captures
+        true
     }
 
     /// Whether a link matches any value; does what the link does for each match.
@@ -94,7 +76,7 @@ impl Transaction {
             self.matched = None;
             self.act(rules, link);
             if reports {
-                self.report(rules, rule);
+                self.report(rules, rule, self.matched);
             }
             return true;
         }
@@ -355,7 +337,7 @@ impl Transaction {
         }
         self.act(rules, link);
         if reports {
-            self.report(rules, rule);
+            self.report(rules, rule, self.matched);
         }
     }
 

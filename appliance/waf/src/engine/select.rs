@@ -293,7 +293,7 @@ impl Transaction {
                     xml, texts, list_items, ..
                 } = self;
                 xml.select(path, &mut |text| {
-                    list_items.push(item(key, Word::Text(texts.intern(text))))
+                    list_items.push(item(key, Word::Text(texts.intern(text))));
                 });
             }
             Variable::Rule => {
@@ -428,8 +428,8 @@ impl Transaction {
                 Word::Text(self.texts.intern(&text))
             }
             Variable::FullRequestLength => Word::Number(i64::try_from(full(self).len()).unwrap_or(i64::MAX)),
-            Variable::Duration | Variable::PerfAll => Word::Number(0),
-            Variable::ModsecBuild => Word::Number(0),
+            // There is no clock to measure with, and no build of ModSecurity to tell the number of.
+            Variable::Duration | Variable::ModsecBuild | Variable::PerfAll => Word::Number(0),
             Variable::WebAppId => Word::Text(self.texts.intern(rules.settings.web_app_id.as_bytes())),
             variable => match time(variable, self.now) {
                 Some(Time::Number(number)) => Word::Number(number),

@@ -289,7 +289,7 @@ impl Build<'_> {
         let list = self.list(&written.targets);
         let (negated, test) = match written.operator {
             None => (false, Test::Always),
-            Some((negated, name, argument)) => (negated, self.test(&name, argument, &written.file)?),
+            Some((negated, name, argument)) => (negated, self.test(&name, &argument, &written.file)?),
         };
         let batch = match test {
             Test::Static(_) => self.batch(list, chain, actions.multi_match),
@@ -319,10 +319,10 @@ impl Build<'_> {
         Action::Ctl(Ctl::Removal(self.removals.len() - 1))
     }
 
-    fn test(&mut self, name: &str, argument: Vec<u8>, file: &str) -> Result<Test, Problem> {
+    fn test(&mut self, name: &str, argument: &[u8], file: &str) -> Result<Test, Problem> {
         let with_macros = argument.windows(2).any(|pair| pair == b"%{");
         if let Some(comparison) = Comparison::parse(name) {
-            let template = Template::parse(&argument, &mut self.slots)?;
+            let template = Template::parse(argument, &mut self.slots)?;
             let operand = match (
                 template.as_plain(),
                 template.as_reference().and_then(|reference| reference.slot),
@@ -334,7 +334,7 @@ impl Build<'_> {
             return Ok(Test::Number(comparison, operand));
         }
         if with_macros && let Some(kind) = OperatorKind::parse(name) {
-            match Template::parse(&argument, &mut self.slots) {
+            match Template::parse(argument, &mut self.slots) {
                 Ok(argument) => return Ok(Test::Dynamic(DynamicOperator { kind, argument })),
                 // A pattern may contain `%{` without meaning a macro.
                 Err(_) if name.eq_ignore_ascii_case("rx") => {}
@@ -343,11 +343,11 @@ impl Build<'_> {
         }
         let files = self.files;
         let beside = files.beside(file);
-        let data = std::str::from_utf8(&argument).ok().map(str::trim);
+        let data = std::str::from_utf8(argument).ok().map(str::trim);
         let data = data.filter(|_| name.to_ascii_lowercase().ends_with("fromfile") || name.eq_ignore_ascii_case("pmf"));
         let key = OperatorText {
             name: name.to_ascii_lowercase(),
-            argument: argument.clone(),
+            argument: argument.to_vec(),
             file: data.map(|data| {
                 let path = beside.resolve(data);
                 let content = fingerprint(files.get(&path).unwrap_or_default());
@@ -357,7 +357,7 @@ impl Build<'_> {
         if let Some(operator) = self.operators.get(&key) {
             return Ok(Test::Static(Arc::clone(operator)));
         }
-        let operator = Arc::new(Operator::compile(name, &argument, &beside)?);
+        let operator = Arc::new(Operator::compile(name, argument, &beside)?);
         self.operators.insert(key, Arc::clone(&operator));
         Ok(Test::Static(operator))
     }

@@ -126,7 +126,7 @@ mod tests {
                 vec!["ARGS".into(), "@rx a\"b".into(), "id:1,   pass".into()]
             )
         );
-        assert_eq!(found[1], (6 - 0, "SecMarker".into(), vec!["END".into()]));
+        assert_eq!(found[1], (6, "SecMarker".into(), vec!["END".into()]));
     }
 
     #[test]
