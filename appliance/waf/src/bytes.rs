@@ -11,7 +11,25 @@ impl ByteSet {
     /// The bytes that occur in `value`.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        value.iter().fold(Self::EMPTY, |set, byte| set.with(*byte))
+        // All ones if the condition holds, else zero: no branches, since which word a byte goes to is not predictable.
+        let mask = |condition: bool| u64::from(condition).wrapping_neg();
+        let mut words = [0_u64; 4];
+        if value.is_ascii() {
+            for byte in value {
+                let bit = 1 << (byte & 63);
+                words[0] |= bit & mask(*byte < 64);
+                words[1] |= bit & mask(*byte >= 64);
+            }
+        } else {
+            for byte in value {
+                let bit = 1 << (byte & 63);
+                words[0] |= bit & mask(byte >> 6 == 0);
+                words[1] |= bit & mask(byte >> 6 == 1);
+                words[2] |= bit & mask(byte >> 6 == 2);
+                words[3] |= bit & mask(byte >> 6 == 3);
+            }
+        }
+        Self(words)
     }
 
     /// The set and one more byte.
