@@ -11,11 +11,25 @@ impl ByteSet {
     /// The bytes that occur in `value`.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        let mut set = [0; 4];
-        for byte in value {
-            set[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        // All ones if the condition holds, else zero: no branches, since which word a byte goes to is not predictable.
+        let mask = |condition: bool| u64::from(condition).wrapping_neg();
+        let mut words = [0_u64; 4];
+        if value.is_ascii() {
+            for byte in value {
+                let bit = 1 << (byte & 63);
+                words[0] |= bit & mask(*byte < 64);
+                words[1] |= bit & mask(*byte >= 64);
+            }
+        } else {
+            for byte in value {
+                let bit = 1 << (byte & 63);
+                words[0] |= bit & mask(byte >> 6 == 0);
+                words[1] |= bit & mask(byte >> 6 == 1);
+                words[2] |= bit & mask(byte >> 6 == 2);
+                words[3] |= bit & mask(byte >> 6 == 3);
+            }
         }
-        Self(set)
+        Self(words)
     }
 
     /// The set and one more byte.

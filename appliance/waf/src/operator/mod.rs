@@ -25,7 +25,7 @@ pub use pattern::{PatternError, Reason};
 use self::address::Addresses;
 use self::identity::Identity;
 use self::need::Need;
-use self::pattern::{Found, Pattern};
+use self::pattern::{Found, Pattern, WORD};
 use self::phrases::Phrases;
 use crate::bytes::ByteSet;
 use crate::injection;
@@ -160,11 +160,11 @@ impl Operator {
                 Matcher::Contains(Box::new(memmem::Finder::new(argument).into_owned()))
             }
             K::StrEq => {
-                need = Need::of_texts([argument], false).up_to(argument.len());
+                need = Need::of_texts([argument], false).part_of(argument);
                 Matcher::Text(argument.into())
             }
             K::Within => {
-                need = need.up_to(argument.len());
+                need = need.part_of(argument);
                 Matcher::Text(argument.into())
             }
             K::Eq | K::Ge | K::Gt | K::Le | K::Lt => Matcher::Number(number::parse(argument)),
@@ -201,6 +201,16 @@ impl Operator {
             K::ValidateByteRange => Matcher::Bytes(validation::byte_range(argument)?),
             K::ValidateUrlEncoding => {
                 need = Need::of_texts([&b"%"[..]], false);
+                Matcher::Plain
+            }
+            K::DetectSqli => {
+                // Words and digits alone are no injection.
+                need = Need::of_clauses(vec![WORD.complement()], 1);
+                Matcher::Plain
+            }
+            K::DetectXss => {
+                // Neither is what has no tag and no attribute with a value.
+                need = Need::of_clauses(vec![ByteSet::from_list(b"<=")], 1);
                 Matcher::Plain
             }
             K::GeoLookup => Matcher::Lookup(Lookup::Geo),
@@ -344,7 +354,9 @@ fn search(pattern: &Pattern, kind: OperatorKind, value: &[u8], captures: &mut Ca
             break;
         };
         if captures.wanted() {
-            for place in groups {
+            // PCRE counts the groups up to the last one that took part, and so the next match's follow directly.
+            let count = groups.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            for place in groups.into_iter().take(count) {
                 if let Some((from, to)) = place {
                     captures.set(index, &value[from..to]);
                 }

@@ -99,7 +99,8 @@ impl Need {
         all.map_or_else(Self::impossible, |clauses| Self::of_clauses(clauses, minimum))
     }
 
-    fn of_clauses(found: Vec<ByteSet>, minimum: usize) -> Self {
+    /// The need of a value that has a byte of each of these sets, and is at least so long.
+    pub(crate) fn of_clauses(found: Vec<ByteSet>, minimum: usize) -> Self {
         let mut need = Self {
             minimum,
             ..Self::default()
@@ -110,9 +111,10 @@ impl Need {
         need
     }
 
-    /// The same for values of at most this length.
-    pub(crate) const fn up_to(mut self, maximum: usize) -> Self {
-        self.maximum = maximum;
+    /// The same for values that are part of a text: no longer, and of its bytes only.
+    pub(crate) fn part_of(mut self, text: &[u8]) -> Self {
+        self.maximum = text.len();
+        self.only = ByteSet::of(text);
         self
     }
 }

@@ -49,17 +49,20 @@ impl Collector {
     }
 }
 
-/// Decodes up to the first byte that is not of the alphabet.
+/// Decodes up to the first byte that is neither of the alphabet nor a line's end.
+///
+/// Implementations differ here. ModSecurity 2 does this, but stops at the end of a line; libmodsecurity decodes nothing unless all
+/// of the value is right. What decodes most hides least.
 pub(super) fn decode(value: &[u8]) -> Cow<'_, [u8]> {
     let mut collector = Collector::default();
-    value
-        .iter()
-        .map_while(|byte| sextet(*byte))
-        .for_each(|sextet| collector.push(sextet));
+    for byte in value.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')) {
+        let Some(sextet) = sextet(*byte) else { break };
+        collector.push(sextet);
+    }
     settle(value, collector.finish())
 }
 
-/// Decodes what is of the alphabet and skips the rest.
+/// Decodes what is of the alphabet and skips the rest, padding wherever it is, as PHP does.
 pub(super) fn decode_skipping(value: &[u8]) -> Cow<'_, [u8]> {
     let mut collector = Collector::default();
     value

@@ -60,9 +60,9 @@ pub enum Transformation {
     NormalizePath,
     /// The same after turning backslashes into slashes.
     NormalizePathWin,
-    /// The top bit makes the number of ones even.
+    /// The top bit is set where the number of ones is odd, else cleared.
     ParityEven7bit,
-    /// The top bit makes the number of ones odd.
+    /// The opposite.
     ParityOdd7bit,
     /// The top bit is cleared.
     ParityZero7bit,
@@ -274,8 +274,8 @@ impl Transformation {
             Self::Lowercase => lacks(CAPITALS),
             Self::NormalizePath => lacks(ByteSet::from_list(b"/.")),
             Self::NormalizePathWin => lacks(ByteSet::from_list(b"/.\\")),
-            Self::ParityEven7bit => present.within(parity::EVEN),
-            Self::ParityOdd7bit => lacks(parity::EVEN),
+            Self::ParityEven7bit => present.within(parity::KEPT_BY_EVEN),
+            Self::ParityOdd7bit => lacks(parity::KEPT_BY_EVEN),
             Self::ParityZero7bit => lacks(HIGH),
             Self::PhpArgsNames => lacks(php::HANDLED),
             Self::RemoveComments | Self::RemoveCommentsChar => {

@@ -3,7 +3,7 @@
 use crate::bytes::ByteSet;
 
 /// The bytes with an even number of ones.
-pub(super) const EVEN: ByteSet = {
+const EVEN: ByteSet = {
     let mut set = ByteSet::EMPTY;
     let mut byte = 0_u8;
     loop {
@@ -17,11 +17,21 @@ pub(super) const EVEN: ByteSet = {
     }
 };
 
+/// The bytes below 0x80.
+const SEVEN_BITS: ByteSet = ByteSet::range(0, 0x7f);
+
+/// What [`even`] leaves as it is.
+pub(super) const KEPT_BY_EVEN: ByteSet = EVEN
+    .intersection(SEVEN_BITS)
+    .union(EVEN.complement().intersection(SEVEN_BITS.complement()));
+
+/// Sets the top bit if the number of ones is odd, else clears it. A top bit that is set already counts, which leaves bytes that are
+/// no seven-bit data with the wrong parity; every ModSecurity does so.
 pub(super) fn even(byte: u8) -> u8 {
-    let seven = byte & 0x7f;
-    if EVEN.contains(seven) { seven } else { seven | 0x80 }
+    if EVEN.contains(byte) { byte & 0x7f } else { byte | 0x80 }
 }
 
+/// The opposite.
 pub(super) fn odd(byte: u8) -> u8 {
     even(byte) ^ 0x80
 }

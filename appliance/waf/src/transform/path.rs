@@ -70,11 +70,9 @@ pub(super) fn normalize(value: &[u8]) -> Cow<'_, [u8]> {
             output.push(b'/');
         }
     }
-    if !trailing && output.len() > usize::from(absolute) && output.last() == Some(&b'/') {
+    // A path that did not end with a slash does not end with one now, not even the root's.
+    if !trailing && output.last() == Some(&b'/') {
         output.pop();
-    }
-    if absolute && output.is_empty() {
-        output.push(b'/');
     }
     settle(value, output)
 }

@@ -10,13 +10,13 @@ use super::words;
 use Kind as K;
 
 /// The tokens that are left.
-pub(super) struct Folded {
-    window: [Token; MAXIMUM + 3],
+pub(super) struct Folded<'a> {
+    window: [Token<'a>; MAXIMUM + 3],
     count: usize,
 }
 
-impl Folded {
-    pub(super) fn tokens(&self) -> &[Token] {
+impl<'a> Folded<'a> {
+    pub(super) fn tokens(&self) -> &[Token<'a>] {
         &self.window[..self.count]
     }
 }
@@ -32,8 +32,8 @@ enum Outcome {
 }
 
 struct Window<'a, 'b> {
-    lexer: &'a mut Lexer<'b>,
-    tokens: [Token; MAXIMUM + 3],
+    lexer: &'b mut Lexer<'a>,
+    tokens: [Token<'a>; MAXIMUM + 3],
     /// How many tokens there are.
     end: usize,
     /// How many of them are settled.
@@ -41,14 +41,14 @@ struct Window<'a, 'b> {
     /// Whether the value may have more tokens.
     more: bool,
     /// The comment that was read last, if nothing followed it.
-    comment: Option<Token>,
+    comment: Option<Token<'a>>,
 }
 
-pub(super) fn fold(lexer: &mut Lexer<'_>) -> Folded {
+pub(super) fn fold<'a>(lexer: &mut Lexer<'a>) -> Folded<'a> {
     let mut tokens = [Token::EMPTY; MAXIMUM + 3];
     // Leading comments, parentheses, types and signs say nothing.
     let meaningful =
-        |token: &Token| !token.is_one_of(&[K::Comment, K::LeftParenthesis, K::SqlType]) && !token.is_unary();
+        |token: &Token<'_>| !token.is_one_of(&[K::Comment, K::LeftParenthesis, K::SqlType]) && !token.is_unary();
     let Some(first) = lexer.find(meaningful) else {
         return Folded {
             window: tokens,
@@ -68,7 +68,7 @@ pub(super) fn fold(lexer: &mut Lexer<'_>) -> Folded {
     window.finish()
 }
 
-impl Window<'_, '_> {
+impl<'a> Window<'a, '_> {
     fn run(&mut self) {
         loop {
             self.shorten_full();
@@ -100,7 +100,7 @@ impl Window<'_, '_> {
         }
     }
 
-    fn finish(mut self) -> Folded {
+    fn finish(mut self) -> Folded<'a> {
         if self.left < MAXIMUM
             && let Some(comment) = self.comment
         {
@@ -145,7 +145,7 @@ impl Window<'_, '_> {
     }
 
     /// The unsettled token so far from the left end.
-    const fn at(&self, offset: usize) -> &Token {
+    const fn at(&self, offset: usize) -> &Token<'a> {
         &self.tokens[self.left + offset]
     }
 
@@ -381,17 +381,12 @@ impl Window<'_, '_> {
         if !self.at(0).is_one_of(&FIRST) || !(self.at(1).is_one_of(&FIRST) || self.kind(1) == K::Logic) {
             return false;
         }
-        let (first, second) = (self.at(0).text(), self.at(1).text());
-        let mut term = [b' '; 2 * super::token::TEXT + 1];
-        let length = first.len() + 1 + second.len();
-        term[..first.len()].copy_from_slice(first);
-        term[first.len() + 1..length].copy_from_slice(second);
-        let Some(kind) = words::kind(&term[..length]) else {
+        let Some((kind, text)) = words::find_term(self.at(0).text(), self.at(1).text()) else {
             return false;
         };
         let token = &mut self.tokens[self.left];
         token.kind = kind;
-        token.set_text(&term[..length]);
+        token.set_text(text);
         true
     }
 }

@@ -7,7 +7,7 @@ use super::fold::Folded;
 use super::token::{Kind, Token};
 
 /// Whether the value, whose fingerprint is one of injections, is one. `tokens` is how many it had before folding.
-pub(super) fn is_injection(value: &[u8], fingerprint: &Fingerprint, folded: &Folded, tokens: usize) -> bool {
+pub(super) fn is_injection(value: &[u8], fingerprint: &Fingerprint, folded: &Folded<'_>, tokens: usize) -> bool {
     let kinds = fingerprint.as_bytes();
     // SQL Server leaves statements out of its log that have this word in a comment.
     if kinds.len() > 1 && kinds.ends_with(b"c") && memmem::find(value, b"sp_password").is_some() {
@@ -29,7 +29,7 @@ pub(super) fn is_injection(value: &[u8], fingerprint: &Fingerprint, folded: &Fol
     }
 }
 
-fn two(value: &[u8], first: &Token, second: &Token, tokens: usize) -> bool {
+fn two(value: &[u8], first: &Token<'_>, second: &Token<'_>, tokens: usize) -> bool {
     if second.kind == Kind::Union {
         return tokens != 2;
     }

@@ -38,10 +38,10 @@ pub(super) struct Lexer<'a> {
     pub(super) bare_exponent: bool,
 }
 
-impl Iterator for Lexer<'_> {
-    type Item = Token;
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Token<'a>;
 
-    fn next(&mut self) -> Option<Token> {
+    fn next(&mut self) -> Option<Token<'a>> {
         let token = match self.dialect.quote {
             Some(quote) if self.position == 0 && !self.value.is_empty() => self.string(0, quote, 0),
             _ => self.token()?,
@@ -74,13 +74,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// A token of the next bytes.
-    fn take(&mut self, kind: Kind, length: usize) -> Token {
+    fn take(&mut self, kind: Kind, length: usize) -> Token<'a> {
         let text = &self.rest()[..length];
         self.position += length;
         Token::new(kind, text)
     }
 
-    fn token(&mut self) -> Option<Token> {
+    fn token(&mut self) -> Option<Token<'a>> {
         loop {
             let byte = self.peek(0)?;
             return Some(match byte {
@@ -127,7 +127,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string that begins `offset` bytes further on. `open` is the quote that stands before it, 0 if none does.
-    fn string(&mut self, offset: usize, quote: u8, open: u8) -> Token {
+    fn string(&mut self, offset: usize, quote: u8, open: u8) -> Token<'a> {
         let start = self.position + offset;
         let mut from = start;
         while let Some(found) = self.value.get(from..).and_then(|rest| memchr(quote, rest)) {
@@ -151,7 +151,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Text in quotes of several bytes, which stand at its start and of which the closing ones are given.
-    fn delimited(&mut self, start: usize, closing: &[u8], mark: u8) -> Token {
+    fn delimited(&mut self, start: usize, closing: &[u8], mark: u8) -> Token<'a> {
         let body = &self.value[start..];
         if let Some(length) = memmem::find(body, closing) {
             self.position = start + length + closing.len();
@@ -162,7 +162,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn hash(&mut self) -> Token {
+    fn hash(&mut self) -> Token<'a> {
         self.comments_differ = true;
         if self.dialect.mysql {
             self.line_comment()
@@ -171,14 +171,14 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn line_comment(&mut self) -> Token {
+    fn line_comment(&mut self) -> Token<'a> {
         let end = memchr(b'\n', self.rest());
         let token = self.take(Kind::Comment, end.unwrap_or(self.rest().len()));
         self.position += usize::from(end.is_some());
         token
     }
 
-    fn dash(&mut self) -> Token {
+    fn dash(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'-') {
             return self.take(Kind::Operator, 1);
         }
@@ -192,7 +192,7 @@ impl<'a> Lexer<'a> {
         self.line_comment()
     }
 
-    fn slash(&mut self) -> Token {
+    fn slash(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'*') {
             return self.take(Kind::Operator, 1);
         }
@@ -209,7 +209,7 @@ impl<'a> Lexer<'a> {
         self.take(kind, end.map_or(self.rest().len(), |end| end + 4))
     }
 
-    fn operator(&mut self) -> Token {
+    fn operator(&mut self) -> Token<'a> {
         if self.rest().starts_with(b"<=>") {
             return self.take(Kind::Operator, 3);
         }
@@ -220,19 +220,22 @@ impl<'a> Lexer<'a> {
         self.take(if colon { Kind::Colon } else { Kind::Operator }, 1)
     }
 
-    fn word(&mut self) -> Token {
+    fn word(&mut self) -> Token<'a> {
         let rest = self.rest();
-        let length = rest.iter().position(|byte| ends_word(*byte)).unwrap_or(rest.len());
-        let token = Token::new(Kind::Bareword, &rest[..length]);
-        // `SELECT.1` and SELECT`x` begin with a keyword.
-        for (end, _) in token
-            .text()
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| matches!(byte, b'.' | b'`'))
-        {
-            if let Some(kind) = words::kind(&rest[..end]).filter(|kind| *kind != Kind::Bareword) {
-                return self.take(kind, end);
+        let mut inner = 0;
+        let ends = |byte: &u8| {
+            let class = WORD_ENDS[usize::from(*byte)];
+            inner |= class;
+            class & END != 0
+        };
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        if inner & INNER != 0 {
+            // `SELECT.1` and SELECT`x` begin with a keyword.
+            let text = Token::new(Kind::Bareword, &rest[..length]).text();
+            for (end, _) in text.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'`')) {
+                if let Some(kind) = words::kind(&rest[..end]).filter(|kind| *kind != Kind::Bareword) {
+                    return self.take(kind, end);
+                }
             }
         }
         let kind = words::kind(&rest[..length]).unwrap_or(Kind::Bareword);
@@ -240,14 +243,14 @@ impl<'a> Lexer<'a> {
     }
 
     /// A name in backticks.
-    fn tick(&mut self) -> Token {
+    fn tick(&mut self) -> Token<'a> {
         let mut token = self.string(1, b'`', b'`');
         let function = words::kind(token.text()) == Some(Kind::Function);
         token.kind = if function { Kind::Function } else { Kind::Bareword };
         token
     }
 
-    fn variable(&mut self) -> Token {
+    fn variable(&mut self) -> Token<'a> {
         self.position += if self.peek(1) == Some(b'@') { 2 } else { 1 };
         let mut token = match self.peek(0) {
             Some(b'`') => self.tick(),
@@ -263,7 +266,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `B'01'` and `X'1f'` are numbers.
-    fn digits_string(&mut self, is_digit: impl Fn(u8) -> bool) -> Token {
+    fn digits_string(&mut self, is_digit: impl Fn(u8) -> bool) -> Token<'a> {
         if self.peek(1) == Some(b'\'') {
             let digits = span(&self.rest()[2..], is_digit);
             if self.peek(2 + digits) == Some(b'\'') {
@@ -274,7 +277,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `E'…'` and `N'…'`.
-    fn prefixed_string(&mut self) -> Token {
+    fn prefixed_string(&mut self) -> Token<'a> {
         if self.peek(1) == Some(b'\'') && self.peek(2).is_some() {
             self.string(2, b'\'', b'\'')
         } else {
@@ -283,7 +286,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `U&'…'`.
-    fn unicode_string(&mut self) -> Token {
+    fn unicode_string(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'&') || self.peek(2) != Some(b'\'') {
             return self.word();
         }
@@ -295,7 +298,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Oracle's `q'(…)'`, with its letter so far on.
-    fn oracle_string(&mut self, offset: usize) -> Token {
+    fn oracle_string(&mut self, offset: usize) -> Token<'a> {
         if !matches!(self.peek(offset), Some(b'q' | b'Q')) || self.peek(offset + 1) != Some(b'\'') {
             return self.word();
         }
@@ -311,7 +314,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// An amount, a string in dollar quotes, or a lone dollar sign.
-    fn money(&mut self) -> Token {
+    fn money(&mut self) -> Token<'a> {
         let rest = self.rest();
         let Some(next) = self.peek(1) else {
             return self.take(Kind::Bareword, 1);
@@ -334,7 +337,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `$name$…$name$`, with a delimiter of this length.
-    fn named_dollar_string(&mut self, delimiter: usize) -> Token {
+    fn named_dollar_string(&mut self, delimiter: usize) -> Token<'a> {
         let start = self.position + delimiter;
         let (name, body) = (&self.rest()[..delimiter], &self.value[start..]);
         // The C library looks for the end from the delimiter's length on, counted from the start of the value, and as far as the
@@ -354,7 +357,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A number; none for one that counts for nothing.
-    fn number(&mut self) -> Option<Token> {
+    fn number(&mut self) -> Option<Token<'a>> {
         let rest = self.rest();
         let prefixed = match rest {
             [b'0', b'x' | b'X', digits @ ..] => Some(span(digits, |byte| byte.is_ascii_hexdigit())),
@@ -413,10 +416,28 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | 0 | 0xa0)
 }
 
-fn ends_word(byte: u8) -> bool {
-    is_space(byte)
-        || matches!(byte, b'!'..=b'#' | b'%'..=b'-' | b'/' | b':'..=b'?' | b'@' | b'[' | b'\\' | b']' | b'^' | b'{'..=b'~')
-}
+/// In [`WORD_ENDS`]: the byte ends a word.
+const END: u8 = 1;
+
+/// In [`WORD_ENDS`]: the byte may end a keyword within a word.
+const INNER: u8 = 2;
+
+const WORD_ENDS: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b'!'..=b'#' | b'%'..=b'-' | b'/' | b':'..=b'@' | b'['..=b'^' | b'{'..=b'~' => END,
+            b'.' | b'`' => INNER,
+            _ if is_space(byte) => END,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
 
 fn ends_variable(byte: u8) -> bool {
     byte != 0xa0 && is_space(byte)

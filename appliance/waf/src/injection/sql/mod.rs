@@ -24,7 +24,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(folded: &Folded) -> Self {
+    fn of(folded: &Folded<'_>) -> Self {
         let tokens = folded.tokens();
         // A construct that databases read differently says enough by itself.
         if tokens.iter().any(|token| token.kind == Kind::Evil) {

@@ -65,32 +65,33 @@ impl Kind {
 
 /// A token: its kind, the start of its text, and, for a string, the quotes around it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
+pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     /// The opening quote; 0 if the value began within the string.
     pub(super) open: u8,
     /// The closing quote; 0 if the value ended within the string.
     pub(super) close: u8,
-    length: u8,
-    text: [u8; TEXT],
+    text: &'a [u8],
 }
 
-impl Token {
+impl<'a> Token<'a> {
     pub(super) const EMPTY: Self = Self {
         kind: Kind::None,
         open: 0,
         close: 0,
-        length: 0,
-        text: [0; TEXT],
+        text: &[],
     };
 
-    pub(super) fn new(kind: Kind, text: &[u8]) -> Self {
-        let mut token = Self { kind, ..Self::EMPTY };
-        token.set_text(text);
-        token
+    pub(super) fn new(kind: Kind, text: &'a [u8]) -> Self {
+        Self {
+            kind,
+            open: 0,
+            close: 0,
+            text: &text[..text.len().min(TEXT)],
+        }
     }
 
-    pub(super) fn quoted(text: &[u8], open: u8, close: u8) -> Self {
+    pub(super) fn quoted(text: &'a [u8], open: u8, close: u8) -> Self {
         Self {
             open,
             close,
@@ -98,14 +99,12 @@ impl Token {
         }
     }
 
-    pub(super) fn set_text(&mut self, text: &[u8]) {
-        let length = text.len().min(TEXT);
-        self.text[..length].copy_from_slice(&text[..length]);
-        self.length = u8::try_from(length).unwrap_or(0);
+    pub(super) const fn set_text(&mut self, text: &'a [u8]) {
+        self.text = text;
     }
 
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text[..usize::from(self.length)]
+    pub(super) const fn text(&self) -> &'a [u8] {
+        self.text
     }
 
     pub(super) fn is(&self, word: &[u8]) -> bool {

@@ -4,9 +4,8 @@
 //! a stack of its own. Each instruction is a step, each step pushes at most one entry, so the limit bounds time and memory.
 
 use super::error::{PatternError, Reason};
-use super::{Groups, Look, Mode, Node};
+use super::{Groups, Look, Mode, Node, WORD};
 use crate::bytes::ByteSet;
-use crate::operator::pattern::set::WORD;
 
 /// The most instructions of one program.
 const PROGRAM_LIMIT: usize = 1 << 16;

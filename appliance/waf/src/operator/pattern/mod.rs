@@ -17,6 +17,7 @@ use regex_automata::util::captures::Captures as Slots;
 use regex_automata::{Anchored, Input};
 
 pub use error::{PatternError, Reason};
+pub(crate) use set::WORD;
 
 use self::backtrack::{Outcome, Program};
 use crate::bytes::ByteSet;

@@ -4,7 +4,8 @@ use super::error::Reason;
 use crate::bytes::{ByteSet, WHITE_SPACE};
 
 pub(super) const DIGITS: ByteSet = ByteSet::range(b'0', b'9');
-pub(super) const WORD: ByteSet = ByteSet::range(b'a', b'z')
+/// What `\w` matches.
+pub(crate) const WORD: ByteSet = ByteSet::range(b'a', b'z')
     .union(ByteSet::range(b'A', b'Z'))
     .union(DIGITS)
     .with(b'_');
