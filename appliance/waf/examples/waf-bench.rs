@@ -107,6 +107,16 @@ fn add(files: &mut RuleFiles, order: &mut Vec<String>, path: &Path) {
     if !path.is_dir() {
         files.insert(name.clone(), fs::read(path).expect("a rule file can be read"));
         order.push(name);
+        // Rules name data files that stand beside them.
+        for entry in fs::read_dir(path.parent().expect("a folder")).expect("the folder can be listed") {
+            let data = entry.expect("an entry").path();
+            if data.extension().is_some_and(|extension| extension == "data") {
+                files.insert(
+                    data.to_string_lossy(),
+                    fs::read(&data).expect("a data file can be read"),
+                );
+            }
+        }
         return;
     }
     let entries = fs::read_dir(path).expect("the folder can be listed");
