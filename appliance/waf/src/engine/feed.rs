@@ -9,6 +9,7 @@ use crate::{
 impl Transaction {
     /// The request headers are complete: phase 1.
     pub fn request_headers_end(&mut self) -> Option<Intervention> {
+        self.versions.advance(Variable::HEAD);
         self.run(1);
         self.intervention.clone()
     }
@@ -74,6 +75,7 @@ impl Transaction {
         if length == 0 && processor != b"MULTIPART" {
             return;
         }
+        self.versions.advance(Variable::BODY);
         let body = self.texts.adopt(start);
         self.fields.set(Variable::StreamInputBody, Word::Text(body));
         let bytes = self.texts.get(body).to_vec();

@@ -22,7 +22,7 @@ pub use event::{Event, Intervention, Matched, Stop};
 pub(crate) use fields::{Bag, Fields, Word};
 pub use kept::{Collections, Kept, KeptChange, MemoryCollections, NoCollections};
 pub(crate) use rules::{
-    Alternative, Batch, Comparison, DynamicOperator, Link, List, OnlySlot, Operand, Removal, Rule, Test,
+    Alternative, Batch, Comparison, DynamicOperator, Link, List, OnlySlot, Operand, Removal, Rule, Source, Strand, Test,
 };
 pub use rules::{RuleMeta, RuleSet};
 pub(crate) use texts::{TextId, Texts};

@@ -22,6 +22,7 @@ pub struct RuleSet {
     /// Lists of steps. The first chain is empty.
     pub(crate) chains: Vec<Vec<usize>>,
     pub(crate) batches: Vec<Batch>,
+    pub(crate) strands: Vec<Strand>,
     pub(crate) removals: Vec<Removal>,
 }
 
@@ -158,6 +159,8 @@ pub(crate) struct List {
     pub(crate) exclude: Vec<Target>,
     /// Whether a value can change while a phase runs.
     pub(crate) volatile: bool,
+    /// What the values depend on: bits of [`Variable::domain`].
+    pub(crate) domains: u8,
     /// Parallel to `include`: the slots that a pattern on `TX` names picks.
     pub(crate) picked_slots: Vec<Vec<usize>>,
     /// The slot, if that is all there is.
@@ -171,13 +174,31 @@ pub(crate) struct OnlySlot {
     pub(crate) count: bool,
 }
 
-/// The distinct values of a list after a chain of transformations: found once for all rules that look at the same.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// The texts of a list after a chain of transformations: found once for all rules that look at the same.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Batch {
-    pub(crate) list: usize,
-    pub(crate) chain: usize,
-    /// Whether what is between two transformations counts too.
-    pub(crate) stages: bool,
+    /// The strands it is made of.
+    pub(crate) strands: Vec<usize>,
+    pub(crate) domains: u8,
+}
+
+/// The distinct texts of one target, without what a list excludes from it, after a chain of transformations. Lists share targets and
+/// chains share beginnings, so strands form trees: each is its parent after one more transformation.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Strand {
+    pub(crate) source: Source,
+    pub(crate) domains: u8,
+}
+
+/// Where the texts of a strand come from.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Source {
+    /// A list of one target.
+    List(usize),
+    /// Several strands together: the stages that `multiMatch` looks at.
+    Stages(Vec<usize>),
+    /// Another strand after a step.
+    Step { parent: usize, step: usize },
 }
 
 /// What a `ctl:ruleRemove…` takes away.

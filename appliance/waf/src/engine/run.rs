@@ -16,7 +16,7 @@ impl Transaction {
     /// Runs the rules of a phase.
     pub(super) fn run(&mut self, phase: u8) {
         self.phase = phase;
-        self.version += 1;
+        self.versions.advance(Variable::PHASE);
         let skipped = match self.allow {
             Allowed::Nothing => false,
             Allowed::Request => phase <= 2,
@@ -150,31 +150,44 @@ impl Transaction {
     }
 
     /// Whether any text of a batch matches: most rules end here, on most requests without looking at a text.
-    fn batch_matches(&mut self, rules: &RuleSet, link: &Link, batch: usize) -> bool {
-        let Test::Static(operator) = &link.test else {
+    fn batch_matches(&mut self, rules: &RuleSet, link: &Link, index: usize) -> bool {
+        let (Test::Static(operator), Some(batch)) = (&link.test, rules.batches.get(index)) else {
             return true;
         };
-        let cache = self.batch(rules, batch);
-        if cache.start == cache.end {
+        let all = self.batch(rules, index);
+        if all.is_empty() {
             return false;
         }
-        if !link.negated && !operator.any_may_match(cache.union, cache.shortest, cache.longest) {
+        if !link.negated && !operator.any_may_match(all.union, all.shortest, all.longest) {
             return false;
         }
-        let Self {
-            texts,
-            captures,
-            batch_texts,
-            ..
-        } = self;
-        captures.clear();
-        captures.want(false);
-        let batch = batch_texts.get(cache.start..cache.end).unwrap_or_default();
-        let matched = batch.iter().any(|text| {
-            let (value, present) = (texts.get(*text), texts.present(*text));
-            operator.evaluate(value, present, captures) != link.negated
-        });
-        matched || self.captures.limit_exceeded()
+        self.captures.clear();
+        self.captures.want(false);
+        for strand in &batch.strands {
+            let strand = self.strand(rules, *strand);
+            if strand.is_empty() {
+                continue;
+            }
+            if !link.negated && !operator.any_may_match(strand.union, strand.shortest, strand.longest) {
+                continue;
+            }
+            let Self {
+                texts,
+                captures,
+                candidates,
+                ..
+            } = self;
+            let candidates = candidates.get(strand.start..strand.end).unwrap_or_default();
+            let matched = candidates.iter().any(|candidate| {
+                let matches = operator.may_match(candidate.present, candidate.length)
+                    && operator.evaluate_met(texts.get(candidate.text), captures);
+                matches != link.negated
+            });
+            if matched || captures.limit_exceeded() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Looks at each value in order, and does what the link does for each match.

@@ -2,7 +2,7 @@
 
 use redan_types::Timestamp;
 
-use super::{Bag, List, RuleSet, TextId, Transaction, Variable, Word, fields::View};
+use super::{Bag, List, RuleSet, Source, TextId, Transaction, Variable, Word, fields::View};
 use crate::{
     bytes::ByteSet,
     operator::Captures,
@@ -30,18 +30,16 @@ pub(super) enum ItemKey {
 /// What a list was last evaluated to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ListCache {
-    version: u32,
+    stamp: u32,
     /// Range of the items.
     items: (usize, usize),
-    /// Range of the distinct texts; present for lists of batches.
-    texts: (usize, usize),
-    texts_known: bool,
 }
 
-/// The distinct texts of a list after transformations.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BatchCache {
-    version: u32,
+/// What is known of several texts together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Summary {
+    stamp: u32,
+    /// Range of the candidates; of a batch, whether there are any.
     pub(super) start: usize,
     pub(super) end: usize,
     /// Bytes that occur in any of them.
@@ -52,15 +50,70 @@ pub(super) struct BatchCache {
     pub(super) longest: usize,
 }
 
+impl Summary {
+    pub(super) const NOTHING: Self = Self {
+        stamp: 0,
+        start: 0,
+        end: 0,
+        union: ByteSet::EMPTY,
+        shortest: usize::MAX,
+        longest: 0,
+    };
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// A text that rules look at, with what they need to know before they do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) text: TextId,
+    pub(super) length: usize,
+    pub(super) present: ByteSet,
+}
+
+/// How often each part of the transaction has changed, for caches to tell whether they are still right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Versions {
+    head: u32,
+    body: u32,
+    phase: u32,
+}
+
+impl Versions {
+    pub(super) const FIRST: Self = Self {
+        head: 1,
+        body: 1,
+        phase: 1,
+    };
+
+    /// A part has changed.
+    pub(super) fn advance(&mut self, domain: u8) {
+        match domain {
+            Variable::HEAD => self.head += 1,
+            Variable::BODY => self.body += 1,
+            _ => self.phase += 1,
+        }
+    }
+
+    /// Grows whenever one of these parts changes; never 0.
+    fn stamp(self, domains: u8) -> u32 {
+        let of = |domain, version| if domains & domain == 0 { 0 } else { version };
+        1 + of(Variable::HEAD, self.head) + of(Variable::BODY, self.head + self.body) + of(Variable::PHASE, self.phase)
+    }
+}
+
 impl Transaction {
     /// The items of a list as a range of `list_items`.
     pub(super) fn items(&mut self, rules: &RuleSet, index: usize) -> (usize, usize) {
         let Some(list) = rules.lists.get(index) else {
             return (0, 0);
         };
+        let stamp = self.versions.stamp(list.domains);
         if !list.volatile
             && let Some(cache) = self.lists.get(index)
-            && cache.version == self.version
+            && cache.stamp == stamp
         {
             return cache.items;
         }
@@ -70,63 +123,135 @@ impl Transaction {
         if !list.volatile
             && let Some(cache) = self.lists.get_mut(index)
         {
-            *cache = ListCache {
-                version: self.version,
-                items,
-                ..ListCache::default()
-            };
+            *cache = ListCache { stamp, items };
         }
         items
     }
 
-    /// The distinct texts of a batch.
-    pub(super) fn batch(&mut self, rules: &RuleSet, index: usize) -> BatchCache {
+    /// What is known of all texts of a batch together.
+    pub(super) fn batch(&mut self, rules: &RuleSet, index: usize) -> Summary {
+        let Some(batch) = rules.batches.get(index) else {
+            return Summary::NOTHING;
+        };
+        let stamp = self.versions.stamp(batch.domains);
         if let Some(cache) = self.batches.get(index)
-            && cache.version == self.version
+            && cache.stamp == stamp
         {
             return *cache;
         }
-        let Some(batch) = rules.batches.get(index) else {
-            return BatchCache::default();
+        let mut all = Summary {
+            stamp,
+            ..Summary::NOTHING
         };
-        let (from, to) = self.list_texts(rules, batch.list);
-        let chain = rules.chains.get(batch.chain).map_or(&[][..], Vec::as_slice);
-        let mut cache = BatchCache {
-            version: self.version,
-            start: self.batch_texts.len(),
-            shortest: usize::MAX,
-            ..BatchCache::default()
-        };
-        self.collecting += 1;
-        for at in from..to {
-            let Some(mut text) = self.list_texts.get(at).copied() else {
-                continue;
-            };
-            for step in chain {
-                if batch.stages {
-                    self.collect_text(text, &mut cache);
-                }
-                let Some(transformation) = rules.steps.get(*step) else {
-                    continue;
-                };
-                text = self.texts.transform(text, *step, *transformation);
-            }
-            self.collect_text(text, &mut cache);
+        for strand in &batch.strands {
+            let strand = self.strand(rules, *strand);
+            all.end += strand.end - strand.start;
+            all.union = all.union.union(strand.union);
+            all.shortest = all.shortest.min(strand.shortest);
+            all.longest = all.longest.max(strand.longest);
         }
-        cache.end = self.batch_texts.len();
         if let Some(known) = self.batches.get_mut(index) {
-            *known = cache;
+            *known = all;
         }
-        cache
+        all
     }
 
-    fn collect_text(&mut self, text: TextId, cache: &mut BatchCache) {
+    /// The distinct texts of a strand as a range of the candidates.
+    pub(super) fn strand(&mut self, rules: &RuleSet, index: usize) -> Summary {
+        let Some(strand) = rules.strands.get(index) else {
+            return Summary::NOTHING;
+        };
+        let stamp = self.versions.stamp(strand.domains);
+        if let Some(cache) = self.strands.get(index)
+            && cache.stamp == stamp
+        {
+            return *cache;
+        }
+        let mut summary = match &strand.source {
+            Source::List(list) => self.list_strand(rules, *list),
+            Source::Step { parent, step } => self.step_strand(rules, *parent, *step),
+            Source::Stages(stages) => self.stages_strand(rules, stages),
+        };
+        summary.stamp = stamp;
+        if let Some(known) = self.strands.get_mut(index) {
+            *known = summary;
+        }
+        summary
+    }
+
+    fn begin_strand(&mut self) -> Summary {
+        self.collecting += 1;
+        let start = self.candidates.len();
+        Summary {
+            start,
+            end: start,
+            ..Summary::NOTHING
+        }
+    }
+
+    fn list_strand(&mut self, rules: &RuleSet, list: usize) -> Summary {
+        let (from, to) = self.items(rules, list);
+        let mut summary = self.begin_strand();
+        for at in from..to {
+            if let Some(item) = self.list_items.get(at).copied() {
+                let text = self.text(item.value);
+                self.collect_text(text, &mut summary);
+            }
+        }
+        summary
+    }
+
+    fn step_strand(&mut self, rules: &RuleSet, parent: usize, step: usize) -> Summary {
+        let parent = self.strand(rules, parent);
+        let Some(transformation) = rules.steps.get(step) else {
+            return parent;
+        };
+        // Most transformations do nothing to most requests, and the bytes alone tell.
+        if parent.is_empty() || transformation.leaves_alone(parent.union) {
+            return parent;
+        }
+        let mut summary = self.begin_strand();
+        for at in parent.start..parent.end {
+            if let Some(candidate) = self.candidates.get(at).copied() {
+                let text = self.texts.transform(candidate.text, step, *transformation);
+                self.collect_text(text, &mut summary);
+            }
+        }
+        summary
+    }
+
+    fn stages_strand(&mut self, rules: &RuleSet, stages: &[usize]) -> Summary {
+        // All stages must exist before their texts are put together.
+        let mut same = true;
+        let mut last = Summary::NOTHING;
+        for (position, stage) in stages.iter().enumerate() {
+            let stage = self.strand(rules, *stage);
+            same &= position == 0 || (stage.start, stage.end) == (last.start, last.end);
+            last = stage;
+        }
+        if same {
+            return last;
+        }
+        let mut summary = self.begin_strand();
+        for stage in stages {
+            let stage = self.strand(rules, *stage);
+            for at in stage.start..stage.end {
+                if let Some(candidate) = self.candidates.get(at).copied() {
+                    self.collect_text(candidate.text, &mut summary);
+                }
+            }
+        }
+        summary
+    }
+
+    fn collect_text(&mut self, text: TextId, summary: &mut Summary) {
         if self.first_seen(text) {
-            self.batch_texts.push(text);
-            cache.union = cache.union.union(self.texts.present(text));
-            let length = self.texts.get(text).len();
-            cache.longest = cache.longest.max(length);
-            cache.shortest = cache.shortest.min(length);
+            let (length, present) = (self.texts.length(text), self.texts.present(text));
+            self.candidates.push(Candidate { text, length, present });
+            summary.end = self.candidates.len();
+            summary.union = summary.union.union(present);
+            summary.longest = summary.longest.max(length);
+            summary.shortest = summary.shortest.min(length);
         }
     }
 
@@ -141,34 +266,6 @@ impl Transaction {
             }
             _ => false,
         }
-    }
-
-    /// The distinct texts of a list before transformations, as a range of `list_texts`.
-    fn list_texts(&mut self, rules: &RuleSet, index: usize) -> (usize, usize) {
-        let (from, to) = self.items(rules, index);
-        if let Some(cache) = self.lists.get(index)
-            && cache.texts_known
-            && cache.version == self.version
-        {
-            return cache.texts;
-        }
-        let start = self.list_texts.len();
-        self.collecting += 1;
-        for at in from..to {
-            let Some(item) = self.list_items.get(at).copied() else {
-                continue;
-            };
-            let text = self.text(item.value);
-            if self.first_seen(text) {
-                self.list_texts.push(text);
-            }
-        }
-        let texts = (start, self.list_texts.len());
-        if let Some(cache) = self.lists.get_mut(index) {
-            cache.texts = texts;
-            cache.texts_known = true;
-        }
-        texts
     }
 
     /// The text of a value.

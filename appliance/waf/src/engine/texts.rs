@@ -81,6 +81,11 @@ impl Texts {
             .unwrap_or_default()
     }
 
+    /// How long a text is.
+    pub(crate) fn length(&self, id: TextId) -> usize {
+        self.texts.get(id.index()).map_or(0, |text| text.end - text.start)
+    }
+
     /// Which bytes occur in a text.
     pub(crate) fn present(&self, id: TextId) -> ByteSet {
         self.texts.get(id.index()).map_or(ByteSet::EMPTY, |text| text.present)

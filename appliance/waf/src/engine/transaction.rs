@@ -6,7 +6,7 @@ use redan_types::Timestamp;
 
 use super::{
     Collections, Event, Fields, Intervention, NoCollections, RuleSet, TextId, Texts, Variable, Word,
-    select::{BatchCache, Item, ListCache},
+    select::{Candidate, Item, ListCache, Summary, Versions},
 };
 use crate::{
     body::xml::Document,
@@ -49,13 +49,12 @@ pub struct Transaction {
     pub(super) kept: Vec<LoadedCollection>,
     pub(super) expiring: Vec<Item>,
 
-    /// Counts up whenever what lists are made of changes.
-    pub(super) version: u32,
+    pub(super) versions: Versions,
     pub(super) lists: Vec<ListCache>,
     pub(super) list_items: Vec<Item>,
-    pub(super) list_texts: Vec<TextId>,
-    pub(super) batches: Vec<BatchCache>,
-    pub(super) batch_texts: Vec<TextId>,
+    pub(super) batches: Vec<Summary>,
+    pub(super) strands: Vec<Summary>,
+    pub(super) candidates: Vec<Candidate>,
     /// For each text the number of the last collecting that saw it.
     pub(super) seen: Vec<u32>,
     pub(super) collecting: u32,
@@ -134,12 +133,12 @@ impl Transaction {
             tx_named: Vec::new(),
             kept: Vec::new(),
             expiring: Vec::new(),
-            version: 0,
+            versions: Versions::FIRST,
             lists: Vec::new(),
             list_items: Vec::new(),
-            list_texts: Vec::new(),
             batches: Vec::new(),
-            batch_texts: Vec::new(),
+            strands: Vec::new(),
+            candidates: Vec::new(),
             seen: Vec::new(),
             collecting: 0,
             captures: Captures::default(),
@@ -232,14 +231,15 @@ impl Transaction {
         self.tx_named.clear();
         self.kept.clear();
         self.expiring.clear();
-        self.version = 1;
+        self.versions = Versions::FIRST;
         self.lists.clear();
         self.lists.resize(rules.lists.len(), ListCache::default());
         self.list_items.clear();
-        self.list_texts.clear();
         self.batches.clear();
-        self.batches.resize(rules.batches.len(), BatchCache::default());
-        self.batch_texts.clear();
+        self.batches.resize(rules.batches.len(), Summary::NOTHING);
+        self.strands.clear();
+        self.strands.resize(rules.strands.len(), Summary::NOTHING);
+        self.candidates.clear();
         self.seen.clear();
         self.collecting = 0;
         self.captures.clear();

@@ -184,4 +184,55 @@ impl Variable {
                 | Self::UserId
         )
     }
+
+    /// What is complete at one time changes at one time: a bit for each such part of a transaction.
+    pub(crate) const fn domain(self) -> u8 {
+        match self {
+            Self::ArgsGet
+            | Self::ArgsGetNames
+            | Self::AuthType
+            | Self::PathInfo
+            | Self::QueryString
+            | Self::RemoteAddr
+            | Self::RemoteHost
+            | Self::RemotePort
+            | Self::RequestBasename
+            | Self::RequestCookies
+            | Self::RequestCookiesNames
+            | Self::RequestFilename
+            | Self::RequestHeaders
+            | Self::RequestHeadersNames
+            | Self::RequestLine
+            | Self::RequestMethod
+            | Self::RequestProtocol
+            | Self::RequestUri
+            | Self::RequestUriRaw
+            | Self::ServerAddr
+            | Self::ServerName
+            | Self::ServerPort
+            | Self::UniqueId => Self::HEAD,
+            Self::Args
+            | Self::ArgsNames
+            | Self::ArgsPost
+            | Self::ArgsPostNames
+            | Self::Files
+            | Self::FilesNames
+            | Self::FilesSizes
+            | Self::FilesTmpContent
+            | Self::FilesTmpNames
+            | Self::MultipartFilename
+            | Self::MultipartName
+            | Self::MultipartPartHeaders
+            | Self::RequestBody
+            | Self::Xml => Self::BODY,
+            _ => Self::PHASE,
+        }
+    }
+
+    /// Complete with the request's headers.
+    pub(crate) const HEAD: u8 = 1;
+    /// Changes once more if there is a request body.
+    pub(crate) const BODY: u8 = 2;
+    /// May change between any two phases.
+    pub(crate) const PHASE: u8 = 4;
 }

@@ -240,6 +240,7 @@ impl Operator {
     }
 
     /// Whether a value of this length, consisting of these bytes, may match: `false` means it cannot.
+    #[inline]
     #[must_use]
     pub fn may_match(&self, present: ByteSet, length: usize) -> bool {
         match &self.matcher {
@@ -249,6 +250,7 @@ impl Operator {
     }
 
     /// The same for several values at once, of which the bytes together and the shortest and longest length are known.
+    #[inline]
     #[must_use]
     pub fn any_may_match(&self, union: ByteSet, shortest: usize, longest: usize) -> bool {
         match &self.matcher {
@@ -259,9 +261,11 @@ impl Operator {
 
     /// Whether the value matches. `present` is [`ByteSet::of`] the value.
     pub fn evaluate(&self, value: &[u8], present: ByteSet, captures: &mut Captures) -> bool {
-        if !self.may_match(present, value.len()) {
-            return false;
-        }
+        self.may_match(present, value.len()) && self.evaluate_met(value, captures)
+    }
+
+    /// Whether a value matches of which [`Self::may_match`] has told that it may.
+    pub(crate) fn evaluate_met(&self, value: &[u8], captures: &mut Captures) -> bool {
         match &self.matcher {
             Matcher::Addresses(addresses) => addresses.contain(value),
             // The set has already told.

@@ -10,7 +10,7 @@ use crate::{
     bytes::ByteSet,
     engine::{
         Alternative, Batch, Comparison, DynamicOperator, Link, List, OnlySlot, Operand, Removal, Rule, RuleMeta,
-        RuleSet, Test, Variable, integer,
+        RuleSet, Source, Strand, Test, Variable, integer,
     },
     operator::{Captures, Operator, OperatorKind},
     transform::Transformation,
@@ -63,6 +63,7 @@ impl Compiler {
             steps: Vec::new(),
             chains: vec![Vec::new()],
             batches: Vec::new(),
+            strands: Vec::new(),
             removals: Vec::new(),
         };
         let mut markers = Vec::new();
@@ -214,6 +215,7 @@ struct Build<'a> {
     steps: Vec<Transformation>,
     chains: Vec<Vec<usize>>,
     batches: Vec<Batch>,
+    strands: Vec<Strand>,
     removals: Vec<(Which, Option<TargetText>)>,
 }
 
@@ -292,7 +294,7 @@ impl Build<'_> {
             Some((negated, name, argument)) => (negated, self.test(&name, &argument, &written.file)?),
         };
         let batch = match test {
-            Test::Static(_) => self.batch(list, chain, actions.multi_match),
+            Test::Static(_) => self.batch(&written.targets, list, chain, actions.multi_match),
             _ => None,
         };
         let run = actions.run.into_iter().map(|action| self.resolve(action)).collect();
@@ -375,12 +377,52 @@ impl Build<'_> {
         position_or_push(&mut self.chains, steps)
     }
 
-    fn batch(&mut self, list: usize, chain: usize, stages: bool) -> Option<usize> {
+    fn batch(&mut self, targets: &[TargetText], list: usize, chain: usize, stages: bool) -> Option<usize> {
         let of = self.lists.get(list)?;
         if of.volatile || of.include.is_empty() {
             return None;
         }
-        Some(position_or_push(&mut self.batches, Batch { list, chain, stages }))
+        let domains = of.domains;
+        let steps = self.chains.get(chain)?.clone();
+        let mut strands = Vec::new();
+        for target in targets.iter().filter(|target| !target.negated) {
+            let concerns = |other: &&TargetText| other.negated && other.target.variable == target.target.variable;
+            let alone: Vec<TargetText> = std::iter::once(target)
+                .chain(targets.iter().filter(concerns))
+                .cloned()
+                .collect();
+            let list = self.list(&alone);
+            let domains = self.lists.get(list).map_or(Variable::PHASE, |list| list.domains);
+            let mut strand = position_or_push(
+                &mut self.strands,
+                Strand {
+                    source: Source::List(list),
+                    domains,
+                },
+            );
+            let mut all = vec![strand];
+            for step in &steps {
+                let source = Source::Step {
+                    parent: strand,
+                    step: *step,
+                };
+                strand = position_or_push(&mut self.strands, Strand { source, domains });
+                all.push(strand);
+            }
+            if stages {
+                strand = position_or_push(
+                    &mut self.strands,
+                    Strand {
+                        source: Source::Stages(all),
+                        domains,
+                    },
+                );
+            }
+            if !strands.contains(&strand) {
+                strands.push(strand);
+            }
+        }
+        Some(position_or_push(&mut self.batches, Batch { strands, domains }))
     }
 
     fn list(&mut self, targets: &[TargetText]) -> usize {
@@ -421,7 +463,12 @@ impl Build<'_> {
             },
             _ => None,
         };
+        let domains = include
+            .iter()
+            .chain(&exclude)
+            .fold(0, |all, target| all | target.variable.domain());
         self.lists.push(List {
+            domains,
             include,
             exclude,
             volatile,
@@ -457,7 +504,11 @@ impl Build<'_> {
                 else {
                     continue;
                 };
-                let batch = if batched { self.batch(list, chain, stages) } else { None };
+                let batch = if batched {
+                    self.batch(&targets, list, chain, stages)
+                } else {
+                    None
+                };
                 if let Some(link) = self.rules.get_mut(rule).and_then(|rule| rule.links.first_mut()) {
                     link.alternatives.push(Alternative { removal, list, batch });
                 }
@@ -542,6 +593,7 @@ impl Build<'_> {
             steps: self.steps,
             chains: self.chains,
             batches: self.batches,
+            strands: self.strands,
             removals,
         }
     }
