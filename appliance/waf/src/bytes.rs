@@ -131,7 +131,13 @@ impl ByteSet {
 
     /// The bytes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (word, bits) = (0_u8..).zip(&mut rest).find(|(_, bits)| **bits != 0)?;
+            let bit = bits.trailing_zeros();
+            *bits &= *bits - 1;
+            u8::try_from(bit).ok().map(|bit| word << 6 | bit)
+        })
     }
 
     /// The set with the other case of each ASCII letter in it.

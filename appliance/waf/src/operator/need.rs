@@ -1,6 +1,6 @@
 //! What a value must have for an operator to match it, told from its bytes and its length alone: the prefilter.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::bytes::ByteSet;
 
@@ -74,10 +74,17 @@ impl Need {
 
     /// The need of a regular pattern, searched anywhere in a value.
     pub(crate) fn of_pattern(hir: &Hir) -> Self {
-        match hir.properties().minimum_len() {
-            None => Self::impossible(),
-            Some(minimum) => Self::of_clauses(clauses(hir), minimum),
+        let properties = hir.properties();
+        let Some(minimum) = properties.minimum_len() else {
+            return Self::impossible();
+        };
+        let mut need = Self::of_clauses(clauses(hir), minimum);
+        if properties.look_set_prefix().contains(Look::Start) && properties.look_set_suffix().contains(Look::End) {
+            // Every match is the whole value.
+            need.maximum = properties.maximum_len().unwrap_or(usize::MAX);
+            need.only = alphabet(hir);
         }
+        need
     }
 
     /// The need of a value that has all bytes of at least one of these texts, case or not.
@@ -196,6 +203,27 @@ fn clauses(hir: &Hir) -> Vec<ByteSet> {
             let mut branches = nodes.iter().map(clauses);
             let first = branches.next().unwrap_or_default();
             branches.fold(first, |all, branch| either(&all, &branch))
+        }
+    }
+}
+
+/// The bytes that any match consists of.
+fn alphabet(hir: &Hir) -> ByteSet {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => ByteSet::EMPTY,
+        HirKind::Literal(literal) => ByteSet::of(&literal.0),
+        HirKind::Class(Class::Bytes(class)) => {
+            let ranges = class
+                .ranges()
+                .iter()
+                .map(|range| ByteSet::range(range.start(), range.end()));
+            ranges.fold(ByteSet::EMPTY, ByteSet::union)
+        }
+        HirKind::Class(Class::Unicode(_)) => ByteSet::ALL,
+        HirKind::Repetition(repetition) => alphabet(&repetition.sub),
+        HirKind::Capture(capture) => alphabet(&capture.sub),
+        HirKind::Concat(nodes) | HirKind::Alternation(nodes) => {
+            nodes.iter().map(alphabet).fold(ByteSet::EMPTY, ByteSet::union)
         }
     }
 }

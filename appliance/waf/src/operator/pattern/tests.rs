@@ -154,6 +154,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
+    fn no_whole_match_is_ever_filtered(source in pattern(false), value in "[abcxAB\n]{0,8}") {
+        let source = format!("^(?:{source})$");
+        let pattern = Pattern::compile(source.as_bytes()).unwrap();
+        if !matches!(pattern.find(value.as_bytes(), 0, false, &mut 100_000), Found::Nothing | Found::Exhausted) {
+            prop_assert!(pattern.need().is_met(ByteSet::of(value.as_bytes()), value.len()), "{source} on {value:?}");
+        }
+    }
+
+    #[test]
     fn no_match_is_ever_filtered(source in pattern(false), value in "[abcxAB\n]{0,8}") {
         let pattern = Pattern::compile(source.as_bytes()).unwrap();
         if !matches!(pattern.find(value.as_bytes(), 0, false, &mut 100_000), Found::Nothing | Found::Exhausted) {
