@@ -1,6 +1,7 @@
 //! The services that the console asks, each question typed by its answer.
 
 use redan_ipc::IpcError;
+use redan_ipc::messages::transit::{TransitReply, TransitRequest};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest};
@@ -12,7 +13,7 @@ use redan_ipc::messages::vault::{
 };
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
 use redan_service::AsyncPeer;
-use redan_types::{Generation, Process, SecretString, Timestamp};
+use redan_types::{Generation, Process, SecretString, Timestamp, KeyName};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -151,6 +152,15 @@ impl Vault {
     pub async fn accounts(&self, actor: Actor, request: AccountRequest) -> Result<AccountReply, PeerError> {
         let request = ConsoleVaultRequest::Accounts { actor, request };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Accounts(reply) => reply)
+    }
+
+    /// Uses a key of applications.
+    ///
+    /// # Errors
+    /// No answer. A refusal is an answer.
+    pub async fn transit(&self, actor: Actor, key: KeyName, request: TransitRequest) -> Result<TransitReply, PeerError> {
+        let request = ConsoleVaultRequest::Transit { actor, key, request };
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Transit(reply) => reply)
     }
 
     /// Records an event; durable when this returns.

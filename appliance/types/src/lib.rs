@@ -13,7 +13,7 @@ mod secret;
 mod time;
 
 pub use id::{Generation, IncidentId, KeyId, RecordId};
-pub use name::{InterfaceName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
+pub use name::{InterfaceName, KeyName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
 pub use net::{Cidr, HostName, NetError, Port, Protocol};
 pub use process::{Mode, Process};
 pub use secret::{SecretBytes, SecretString};

@@ -4,6 +4,7 @@ mod console;
 mod identity;
 mod network;
 mod policy;
+mod secrets;
 mod service;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     check.policies();
     check.services();
     check.identity();
+    check.secrets();
     check.console();
     let Check {
         mut errors,

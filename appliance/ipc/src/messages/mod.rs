@@ -11,6 +11,7 @@ pub mod network;
 pub mod sign;
 pub mod status;
 pub mod traffic;
+pub mod transit;
 pub mod vault;
 
 pub use manager::{ManagerReply, ManagerRequest};
