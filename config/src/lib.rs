@@ -29,7 +29,7 @@ pub use duration::{duration_text, parse_duration};
 pub use identity::{ApiKeys, Identity, Lockout, Passwords, Role, Sessions, User};
 pub use mistake::{Kind, Mistake, Mistakes};
 pub use network::{Group, Interface, Mtu, Policy, Zone};
-pub use pattern::{PathPattern, PathPrefix, Segment};
+pub use pattern::PathPrefix;
 pub use reference::reference;
 pub use resolve::{BUILT_IN_ROLES, ResolvedPolicy};
 pub use scalar::{

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use redan_types::{HostName, InterfaceName, Port, RoleName, RouteName, ZoneName};
+use redan_types::{HostName, InterfaceName, PathPattern, Port, RoleName, RouteName, ZoneName};
 
-use crate::pattern::{PathPattern, PathPrefix};
+use crate::pattern::PathPrefix;
 use crate::scalar::{Certificate, Endpoint, FieldName, FieldValue, Method, PageType, Size, TlsVersion, UpstreamName};
 use crate::section::section;
 

@@ -94,12 +94,14 @@ impl Vault {
         password: SecretString,
         address: IpAddr,
         agent: Option<String>,
+        device: Option<SecretString>,
     ) -> Result<LoginOutcome, PeerError> {
         let request = ConsoleVaultRequest::Login {
             user,
             password,
             address,
             agent,
+            device,
         };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Login(outcome) => outcome)
     }

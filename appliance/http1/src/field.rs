@@ -180,6 +180,12 @@ impl<'a> FieldName<'a> {
         self.0.len() == name.len() && self.0.eq_ignore_ascii_case(name.as_bytes())
     }
 
+    /// Whether the names are the same; letter case does not matter.
+    #[must_use]
+    pub const fn same(self, other: FieldName<'_>) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
+    }
+
     /// The name as bytes, all of them ASCII.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {

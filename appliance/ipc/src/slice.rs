@@ -263,11 +263,15 @@ pub struct VaultSlice {
     pub password_length: u16,
     /// Passwords remembered, so that none comes back.
     pub password_history: u16,
-    /// Failures until a lock.
+    /// Names that a guesser knows and that count for nothing in a password: of hosts and services.
+    pub password_names: Vec<String>,
+    /// Passwords that nobody may have.
+    pub password_refused: Vec<String>,
+    /// Failures until whoever guesses must wait.
     pub lockout_failures: u16,
-    /// Failures are counted in this many seconds.
+    /// Failures are forgotten after this many seconds.
     pub lockout_window: u32,
-    /// A lock lasts this many seconds.
+    /// The longest wait, in seconds.
     pub lockout_duration: u32,
     /// A session ends after this many seconds without use.
     pub session_idle: u32,

@@ -2,8 +2,9 @@
 
 use crate::world::PlanError;
 use redan_config::{Appliance, PathPattern, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
+use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
 use redan_identity::policy::Policy as AccessPolicy;
-use redan_identity::rule::{Effect, Hierarchy, Pattern, Rule};
+use redan_identity::rule::{Effect, Hierarchy, Rule};
 use redan_ipc::messages::control::WantedListener;
 use redan_ipc::messages::transit::{KeyKind, KeyRules};
 use redan_ipc::messages::vault::{Certificate, CertificateOwner};
@@ -186,11 +187,10 @@ fn access(hierarchy: &Hierarchy, route: &ConfiguredRoute) -> Result<Option<Acces
     }
     let mut rules = Vec::new();
     for access in &route.access {
-        let pattern = pattern(&access.path)?;
         let methods: BTreeSet<_> = words(&access.methods).into_iter().collect();
         rules.extend(access.roles.iter().map(|role| Rule {
             role: role.clone(),
-            pattern: pattern.clone(),
+            pattern: access.path.clone(),
             methods: methods.clone(),
             effect: Effect::Allow,
         }));
@@ -208,13 +208,6 @@ enum AccessError {
     Policy(#[from] redan_identity::policy::PolicyError),
     #[error("the access rules do not fit a decision table")]
     Table(#[from] redan_identity::table::TableError),
-    #[error("an access rule's path does not fit")]
-    Pattern(#[from] redan_identity::rule::PatternError),
-}
-
-/// Two crates, one language of patterns: the text is what they share.
-fn pattern(path: &PathPattern) -> Result<Pattern, AccessError> {
-    Ok(Pattern::parse(&path.to_string())?)
 }
 
 fn listeners(appliance: &Appliance, console: SocketAddr) -> Vec<WantedListener> {
@@ -351,6 +344,23 @@ fn key_rules((name, key): (&KeyName, &TransitKey)) -> KeyRules {
         rate: key.rate.per_minute(),
         rotate_after: key.rotate_every.map(|every| every.as_secs()),
     }
+/// What anybody can know about this appliance: its hosts' names with their labels (but the last, which says nothing), its services'.
+fn names(appliance: &Appliance) -> Vec<String> {
+    let hosts = appliance.services.values().flat_map(|service| &service.hosts);
+    let hosts = hosts
+        .chain(&appliance.console.hosts)
+        .chain([&appliance.system.hostname]);
+    let mut names: Vec<String> = appliance.services.keys().map(ToString::to_string).collect();
+    for host in hosts {
+        let host = host.to_string();
+        let labels = host.rsplit('.').skip(usize::from(host.contains('.')));
+        names.extend(labels.filter(|label| label.len() > 3).map(str::to_owned));
+        names.push(host);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(NAMES);
+    names
 }
 
 fn vault(appliance: &Appliance) -> VaultSlice {
@@ -359,6 +369,8 @@ fn vault(appliance: &Appliance) -> VaultSlice {
     VaultSlice {
         password_length: identity.passwords.min_length,
         password_history: identity.passwords.history,
+        password_names: names(appliance),
+        password_refused: identity.passwords.refused.clone(),
         lockout_failures: identity.lockout.failures,
         lockout_window: seconds(identity.lockout.window),
         lockout_duration: seconds(identity.lockout.duration),
@@ -404,14 +416,15 @@ fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
+/// Names that passwords are compared with.
+const NAMES: usize = 512;
+
 #[cfg(test)]
 mod tests {
     use super::Plan;
     use crate::world::{PlanError, Unavailable};
-    use proptest::prelude::{prop_assert_eq, proptest};
-    use redan_config::{Appliance, PathPattern};
+    use redan_config::Appliance;
     use redan_identity::path::normalise;
-    use redan_identity::rule::Pattern;
     use redan_identity::table::DecisionTable;
     use redan_ipc::messages::vault::{Certificate, CertificateOwner};
     use redan_types::{HostName, KeyId, Process, RoleName, Timestamp};
@@ -513,17 +526,5 @@ mod tests {
             Err(PlanError::Unavailable(Unavailable("vault".into())))
         });
         assert!(matches!(unavailable, Err(PlanError::Unavailable(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn both_crates_read_a_pattern_alike(
-            pattern in "/((a|b|\\*)/){0,3}(a|\\*|\\*\\*)", path in "/((a|b|c)/){0,4}(a|b)?/?",
-        ) {
-            let ours = Pattern::parse(&pattern).unwrap();
-            let theirs = PathPattern::parse(&pattern).unwrap();
-            let path = normalise(&path).unwrap();
-            prop_assert_eq!(ours.matches(path.decoded()), theirs.matches(path.decoded()), "{} {}", pattern, path.decoded());
-        }
     }
 }

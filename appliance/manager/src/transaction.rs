@@ -144,7 +144,8 @@ impl<W: World> Transactions<W> {
         &self.trouble
     }
 
-    /// Commits a candidate.
+    /// Commits a candidate. One that is the running version to the byte changes nothing: no version, no probation, no record, and
+    /// the state is what it was.
     ///
     /// # Errors
     /// [`Denial`]: what ran goes on.
@@ -284,6 +285,9 @@ impl<W: World> Transactions<W> {
     fn try_commit(&mut self, candidate: &Candidate) -> Result<CommitState, Denial> {
         let before = self.state()?;
         state::may_begin(&before, candidate.base, candidate.within)?;
+        if self.runs_already(&before, &candidate.document)? {
+            return Ok(before);
+        }
         let plan = self.world.plan(&candidate.document)?;
         let generation = Generation(self.world.newest()?.0.saturating_add(1));
         self.prepare(generation, &plan)?;
@@ -333,6 +337,17 @@ impl<W: World> Transactions<W> {
             &message,
         );
         Ok(after)
+    }
+
+    fn runs_already(&mut self, state: &CommitState, document: &str) -> Result<bool, Unavailable> {
+        let running = state::running(state);
+        if running == Generation(0) {
+            return Ok(false);
+        }
+        Ok(self
+            .world
+            .version(running)?
+            .is_some_and(|version| version.document == document))
     }
 
     fn prepare(&mut self, generation: Generation, plan: &W::Plan) -> Result<(), Denial> {

@@ -8,6 +8,7 @@
 mod id;
 mod name;
 mod net;
+mod pattern;
 mod process;
 mod secret;
 mod time;
@@ -15,6 +16,7 @@ mod time;
 pub use id::{Generation, IncidentId, KeyId, RecordId};
 pub use name::{InterfaceName, KeyName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
 pub use net::{Cidr, HostName, NetError, Port, Protocol};
+pub use pattern::{PathPattern, PatternError, Segment, path_segments};
 pub use process::{Mode, Process};
 pub use secret::{SecretBytes, SecretString};
 pub use time::Timestamp;

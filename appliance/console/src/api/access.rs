@@ -149,7 +149,7 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
         if needs == Needs::Nobody {
             return Ok(None);
         }
-        let session = match cookie(headers) {
+        let session = match cookie(headers, SESSION_COOKIE) {
             Some(token) => {
                 let found = app.peers.vault.session(token.clone()).await;
                 found
@@ -217,22 +217,22 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     (scheme.eq_ignore_ascii_case("bearer") && key.len() <= 256).then(|| SecretString::new(key.trim().to_owned()))
 }
 
-/// The session's token. A cookie of this name that stands twice is none: nobody but an attacker sends two.
-fn cookie(headers: &HeaderMap) -> Option<SecretString> {
+/// The value of a cookie. One that stands twice is none: nobody but an attacker sends two.
+pub(super) fn cookie(headers: &HeaderMap, cookie: &str) -> Option<SecretString> {
     let mut found = headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == SESSION_COOKIE);
+        .filter(|(name, _)| *name == cookie);
     let (_, token) = found.next()?;
     (found.next().is_none() && token.len() <= 256).then(|| SecretString::new(token.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Needs, bearer, cookie, endpoints, foreign, own_page};
+    use super::{Needs, SESSION_COOKIE, bearer, cookie, endpoints, foreign, own_page};
     use crate::api::model::Role;
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -283,15 +283,18 @@ mod tests {
     #[test]
     fn a_session_cookie_that_stands_twice_is_none() {
         let one = "a=b; __Host-redan-session=abc; c=d";
-        assert_eq!(cookie(&headers(&[("cookie", one)])).unwrap().expose(), "abc");
+        assert_eq!(
+            cookie(&headers(&[("cookie", one)]), SESSION_COOKIE).unwrap().expose(),
+            "abc"
+        );
         assert!(
-            cookie(&headers(&[(
-                "cookie",
-                "__Host-redan-session=a; __Host-redan-session=b"
-            )]))
+            cookie(
+                &headers(&[("cookie", "__Host-redan-session=a; __Host-redan-session=b")]),
+                SESSION_COOKIE
+            )
             .is_none()
         );
-        assert!(cookie(&headers(&[("cookie", "redan-session=a")])).is_none());
+        assert!(cookie(&headers(&[("cookie", "redan-session=a")]), SESSION_COOKIE).is_none());
         assert_eq!(
             bearer(&headers(&[("authorization", "bearer redan_x")]))
                 .unwrap()

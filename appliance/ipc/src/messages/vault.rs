@@ -75,6 +75,8 @@ pub enum ConsoleVaultRequest {
         address: IpAddr,
         /// The client's user agent.
         agent: Option<String>,
+        /// What the client got at an earlier login, as it was presented.
+        device: Option<SecretString>,
     },
     /// Is this session alive? Counts as a use.
     Session {
@@ -179,6 +181,8 @@ pub enum LoginOutcome {
         token: SecretString,
         /// What it stands for.
         session: SessionRecord,
+        /// For a cookie that outlives the session: who presents it signed in from there before. It opens nothing.
+        device: SecretString,
     },
     /// Wrong name or password, or switched off: not said which.
     Wrong,

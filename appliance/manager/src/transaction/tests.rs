@@ -388,6 +388,25 @@ fn a_second_commit_waits_its_turn_and_mistakes_change_nothing() {
 }
 
 #[test]
+fn a_document_that_runs_already_makes_no_version_and_no_probation() {
+    let mut manager = started();
+    let same = manager.commit(&candidate("first")).unwrap();
+    assert_eq!((same.confirmed, same.pending), (Generation(1), None));
+    assert_eq!(manager.world().versions.len(), 1);
+    assert_eq!(actions(&mut manager), ["configuration.first"]);
+    manager.commit(&candidate("second")).unwrap();
+    assert!(
+        matches!(manager.commit(&candidate("second")), Err(Denial::Refused(_))),
+        "what waits is confirmed or taken back, not committed again"
+    );
+    manager.roll_back(Generation(2), &operator()).unwrap();
+    assert!(
+        manager.commit(&candidate("second")).unwrap().pending.is_some(),
+        "what ran once is a change again"
+    );
+}
+
+#[test]
 fn a_restarted_service_gets_the_current_version_again() {
     let mut manager = started();
     manager.commit(&candidate("second")).unwrap();
@@ -441,7 +460,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 fn perform(manager: &mut Transactions<Earth>, act: &Act) {
     let waiting = Generation(u64::try_from(manager.world().versions.len()).unwrap());
     match act {
-        Act::Commit => drop(manager.commit(&candidate("next"))),
+        // Never twice the same.
+        Act::Commit => drop(manager.commit(&candidate(&format!("after {waiting}")))),
         Act::Confirm => drop(manager.confirm(waiting, &operator())),
         Act::RollBack => drop(manager.roll_back(waiting, &operator())),
         Act::Tick => drop(manager.tick()),

@@ -82,21 +82,22 @@ impl HeaderPlan {
         if self.lengths & length_bit(field.name().as_bytes().len()) == 0 {
             return true;
         }
-        let name = field.name().as_str();
+        let name = field.name();
         for (place, default) in self.default.iter().enumerate() {
-            if default.is(name) {
+            if default.name().same(name) {
                 *seen |= 1 << place;
             }
         }
-        !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.is(name))
+        !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.name().same(name))
     }
 
     /// An upstream's trailers as they go on, held to the policy of the head: what is removed or set there, and what only the proxy
     /// says, would come back after the content otherwise. A default has its place in the head too.
     pub(crate) fn trailers(&self, mut trailers: Fields) -> Option<Fields> {
         trailers.retain(|field| {
-            let name = field.name().as_str();
-            let fixed = self.set.iter().chain(self.default.iter()).any(|other| other.is(name));
+            let name = field.name();
+            let mut fixed = self.set.iter().chain(self.default.iter());
+            let fixed = fixed.any(|other| other.name().same(name));
             !fixed && !self.remove.iter().any(|removed| field.is(removed)) && !is_own_name(field)
         });
         (!trailers.is_empty()).then_some(trailers)

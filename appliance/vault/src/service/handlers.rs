@@ -65,12 +65,14 @@ impl Vault {
                 password,
                 address,
                 agent,
+                device,
             } => {
                 let attempt = Attempt {
                     user,
                     password,
                     address,
                     agent,
+                    device,
                 };
                 self.awaited(&self.hashing, responder, refused, move |vault| {
                     vault.accounts.login(&attempt, vault.now()).map(Reply::Login)

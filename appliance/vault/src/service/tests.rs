@@ -251,6 +251,7 @@ fn a_login_an_audit_entry_and_a_second_of_traffic_over_the_wires() {
         password,
         address: "127.0.0.1".parse().unwrap(),
         agent: None,
+        device: None,
     };
     let wrong = redan_types::SecretString::new("x".to_owned());
     assert!(matches!(
