@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use redan_types::{
-    Cidr, HostName, InterfaceName, KeyName, NetError, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName, UserName,
-    ZoneName,
+    Cidr, HostName, InterfaceName, KeyName, NetError, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName,
+    UserName, ZoneName,
 };
 use toml::de::DeValue;
 

@@ -1,19 +1,19 @@
 //! The services that the console asks, each question typed by its answer.
 
 use redan_ipc::IpcError;
-use redan_ipc::messages::transit::{TransitReply, TransitRequest};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest};
 use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
 use redan_ipc::messages::status::ApplianceStatus;
 use redan_ipc::messages::traffic::TrafficSample;
+use redan_ipc::messages::transit::{TransitReply, TransitRequest};
 use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
 use redan_service::AsyncPeer;
-use redan_types::{Generation, Process, SecretString, Timestamp, KeyName};
+use redan_types::{Generation, KeyName, Process, SecretString, Timestamp};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -160,7 +160,12 @@ impl Vault {
     ///
     /// # Errors
     /// No answer. A refusal is an answer.
-    pub async fn transit(&self, actor: Actor, key: KeyName, request: TransitRequest) -> Result<TransitReply, PeerError> {
+    pub async fn transit(
+        &self,
+        actor: Actor,
+        key: KeyName,
+        request: TransitRequest,
+    ) -> Result<TransitReply, PeerError> {
         let request = ConsoleVaultRequest::Transit { actor, key, request };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Transit(reply) => reply)
     }

@@ -1,8 +1,7 @@
 //! The whole configuration → the part of each service. No I/O: certificates are asked for through a function.
 
 use crate::world::PlanError;
-use redan_config::{Appliance, PathPattern, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
-use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
+use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
 use redan_identity::policy::Policy as AccessPolicy;
 use redan_identity::rule::{Effect, Hierarchy, Rule};
 use redan_ipc::messages::control::WantedListener;
@@ -344,6 +343,8 @@ fn key_rules((name, key): (&KeyName, &TransitKey)) -> KeyRules {
         rate: key.rate.per_minute(),
         rotate_after: key.rotate_every.map(|every| every.as_secs()),
     }
+}
+
 /// What anybody can know about this appliance: its hosts' names with their labels (but the last, which says nothing), its services'.
 fn names(appliance: &Appliance) -> Vec<String> {
     let hosts = appliance.services.values().flat_map(|service| &service.hosts);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod id;
+mod key;
 mod name;
 mod net;
 mod pattern;
@@ -14,6 +15,7 @@ mod secret;
 mod time;
 
 pub use id::{Generation, IncidentId, KeyId, RecordId};
+pub use key::{Algorithm, OaepHash, Operation, Scheme};
 pub use name::{InterfaceName, KeyName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
 pub use net::{Cidr, HostName, NetError, Port, Protocol};
 pub use pattern::{PathPattern, PatternError, Segment, path_segments};

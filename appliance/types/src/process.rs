@@ -14,6 +14,8 @@ pub enum Process {
     Network,
     /// An operator's command on the local socket; never started by the supervisor.
     Operator,
+    /// A vendor's PKCS#11 module, for the vault.
+    Pkcs11,
     /// The TLS proxy with its stages.
     Proxy,
     /// PID 1.
@@ -31,6 +33,7 @@ impl Process {
             Self::Manager => "manager",
             Self::Network => "network",
             Self::Operator => "operator",
+            Self::Pkcs11 => "pkcs11",
             Self::Proxy => "proxy",
             Self::Supervisor => "supervisor",
             Self::Vault => "vault",

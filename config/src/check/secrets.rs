@@ -59,7 +59,10 @@ impl Check<'_> {
                     .value(
                         Kind::Conflict,
                         &at![path, "convergent"],
-                        format!("a key of kind {} is not convergent or otherwise: it does not encrypt", key.kind),
+                        format!(
+                            "a key of kind {} is not convergent or otherwise: it does not encrypt",
+                            key.kind
+                        ),
                     )
                     .label("can never take effect");
                 self.errors.push(mistake);

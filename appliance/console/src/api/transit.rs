@@ -10,9 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use redan_ipc::messages::transit::{
-    KeyDescription, KeyKind, Plain, Sealed, Signed, TransitReply, TransitRequest,
-};
+use redan_ipc::messages::transit::{KeyDescription, KeyKind, Plain, Sealed, Signed, TransitReply, TransitRequest};
 use redan_types::{KeyName, SecretBytes, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -314,7 +312,10 @@ async fn ask(app: &App, caller: &Caller, key: &str, request: TransitRequest) -> 
 fn texts(reply: TransitReply) -> Result<Json<Results>, ApiError> {
     match reply {
         TransitReply::Texts(items) => Ok(Json(Results {
-            items: items.into_iter().map(|item| result(item.map(SecretString::new))).collect(),
+            items: items
+                .into_iter()
+                .map(|item| result(item.map(SecretString::new)))
+                .collect(),
         })),
         other => Err(refused(other)),
     }

@@ -123,11 +123,13 @@ impl Transit {
         if let Some(why) = act.too_much {
             return Ok(TransitReply::Refused(why));
         }
-        let paced = self
-            .pace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(&actor.to_string(), name, act.items, row.rules.rate, now);
+        let paced = self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(
+            &actor.to_string(),
+            name,
+            act.items,
+            row.rules.rate,
+            now,
+        );
         if let Err(wait) = paced {
             // Not recorded one by one: whoever asks too often would fill the log.
             return Ok(TransitReply::TooMany { wait });
@@ -299,18 +301,32 @@ impl Act {
         const VERIFY: fn(&KeyRules) -> &[RoleName] = |rules| &rules.verify;
         const MANAGE: fn(&KeyRules) -> &[RoleName] = |rules| &rules.manage;
         let sealed = |items: &[Sealed]| {
-            (items.len(), items.iter().map(|item| item.ciphertext.len() + item.context.len()).sum())
+            (
+                items.len(),
+                items
+                    .iter()
+                    .map(|item| item.ciphertext.len() + item.context.len())
+                    .sum(),
+            )
         };
         let (action, (items, bytes), allowing): (_, (usize, usize), &'static [_]) = match request {
             TransitRequest::Encrypt(items) => (
                 "key.encrypt",
-                (items.len(), items.iter().map(|item| item.plaintext.expose().len() + item.context.len()).sum()),
+                (
+                    items.len(),
+                    items
+                        .iter()
+                        .map(|item| item.plaintext.expose().len() + item.context.len())
+                        .sum(),
+                ),
                 &[ENCRYPT],
             ),
             TransitRequest::Decrypt(items) => ("key.decrypt", sealed(items), &[DECRYPT]),
             TransitRequest::Rewrap(items) => ("key.rewrap", sealed(items), &[ENCRYPT]),
             TransitRequest::DataKey { context, reveal: false } => ("key.data-key", (1, context.len()), &[ENCRYPT]),
-            TransitRequest::DataKey { context, reveal: true } => ("key.data-key", (1, context.len()), &[ENCRYPT, DECRYPT]),
+            TransitRequest::DataKey { context, reveal: true } => {
+                ("key.data-key", (1, context.len()), &[ENCRYPT, DECRYPT])
+            }
             TransitRequest::Sign(items) => (
                 "key.sign",
                 (items.len(), items.iter().map(|item| item.expose().len()).sum()),
@@ -318,7 +334,13 @@ impl Act {
             ),
             TransitRequest::Verify(items) => (
                 "key.verify",
-                (items.len(), items.iter().map(|item| item.input.expose().len() + item.signature.len()).sum()),
+                (
+                    items.len(),
+                    items
+                        .iter()
+                        .map(|item| item.input.expose().len() + item.signature.len())
+                        .sum(),
+                ),
                 &[VERIFY],
             ),
             TransitRequest::Describe => ("key.describe", (1, 0), &[MANAGE]),
@@ -402,7 +424,6 @@ fn event(now: Timestamp, actor: Actor, action: &str, name: &KeyName) -> AuditEve
         message: String::new(),
     }
 }
-
 
 const VERSION: u8 = 1;
 /// In one request.

@@ -15,7 +15,14 @@ impl Pace {
     ///
     /// # Errors
     /// The milliseconds after which there are enough; at once for more than the cell ever holds, which then waits for a full one.
-    pub(super) fn take(&mut self, caller: &str, key: &KeyName, items: u32, rate: u32, now: Timestamp) -> Result<(), u64> {
+    pub(super) fn take(
+        &mut self,
+        caller: &str,
+        key: &KeyName,
+        items: u32,
+        rate: u32,
+        now: Timestamp,
+    ) -> Result<(), u64> {
         if self.full.len() >= CELLS {
             self.full.retain(|_, full| *full > now.0);
         }
@@ -51,7 +58,11 @@ mod tests {
             assert_eq!(pace.take("user:ann", &key, 1, 60, start), Ok(()));
         }
         assert_eq!(pace.take("user:ann", &key, 1, 60, start), Err(1_000));
-        assert_eq!(pace.take("user:ben", &key, 1, 60, start), Ok(()), "others have cells of their own");
+        assert_eq!(
+            pace.take("user:ben", &key, 1, 60, start),
+            Ok(()),
+            "others have cells of their own"
+        );
         let later = Timestamp(start.0 + 1_000_000);
         assert_eq!(pace.take("user:ann", &key, 1, 60, later), Ok(()));
         assert_eq!(pace.take("user:ann", &key, 30, 60, later), Err(30_000));

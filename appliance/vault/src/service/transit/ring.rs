@@ -171,7 +171,9 @@ impl Ring {
         };
         let mut nonce = [0; NONCE_LENGTH];
         if self.convergent {
-            let tag = mac(nonces, &[&length(context), context, plaintext])?.finalize().into_bytes();
+            let tag = mac(nonces, &[&length(context), context, plaintext])?
+                .finalize()
+                .into_bytes();
             nonce.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
         } else {
             getrandom::fill(&mut nonce).map_err(|_| ItemError::Failed)?;
@@ -222,7 +224,11 @@ impl Ring {
             Material::Cipher { .. } => Err(ItemError::Kind),
             // Compares in constant time.
             Material::Mac(key) => Ok(mac(key, &[input])?.verify_slice(&signature).is_ok()),
-            Material::Signer(key) => Ok(key.public().verify(input, &signature)),
+            Material::Signer(key) => {
+                let public = key.public();
+                let scheme = public.algorithm.scheme().ok_or(ItemError::Kind)?;
+                Ok(public.verify(scheme, input, &signature).is_ok())
+            }
         }
     }
 
@@ -267,7 +273,10 @@ fn parse(text: &str) -> Result<(u32, Vec<u8>), ItemError> {
     let parts = || -> Option<(u32, Vec<u8>)> {
         let (version, body) = text.strip_prefix("redan:v")?.split_once(':')?;
         // One form for each number: no sign, no leading zero.
-        let number: u32 = version.parse().ok().filter(|number: &u32| number.to_string() == version)?;
+        let number: u32 = version
+            .parse()
+            .ok()
+            .filter(|number: &u32| number.to_string() == version)?;
         Some((number, STANDARD.decode(body).ok()?))
     };
     parts().ok_or(ItemError::Form)

@@ -113,7 +113,14 @@ impl Open {
         };
         let entries = self.audit.search(&query).unwrap().entries.into_iter().rev();
         entries
-            .map(|entry| format!("{} {} {}", entry.event.action, entry.event.outcome.name(), entry.event.resource))
+            .map(|entry| {
+                format!(
+                    "{} {} {}",
+                    entry.event.action,
+                    entry.event.outcome.name(),
+                    entry.event.resource
+                )
+            })
             .collect()
     }
 }
@@ -150,10 +157,18 @@ fn what_was_encrypted_comes_back_under_its_own_key_and_context_only() {
     for place in [0, 24, bytes.len() - 1] {
         bytes[place] ^= 1;
         let flipped = format!("redan:v1:{}", STANDARD.encode(&bytes));
-        assert_eq!(vault.decrypt("orders", &flipped, "row 7").unwrap_err(), wrong, "byte {place}");
+        assert_eq!(
+            vault.decrypt("orders", &flipped, "row 7").unwrap_err(),
+            wrong,
+            "byte {place}"
+        );
         bytes[place] ^= 1;
     }
-    assert_ne!(ciphertext, vault.encrypt("orders", "4111 1111", "row 7"), "equal values do not look equal");
+    assert_ne!(
+        ciphertext,
+        vault.encrypt("orders", "4111 1111", "row 7"),
+        "equal values do not look equal"
+    );
 }
 
 #[test]
@@ -163,7 +178,16 @@ fn texts_that_are_no_ciphertexts_are_errors_of_their_item_alone() {
     vault.configure(&[rules("orders", KeyKind::Aes256, false)]);
     let good = vault.encrypt("orders", "a", "");
     let short = format!("redan:v1:{}", STANDARD.encode([0; 39]));
-    for bad in ["", "redan:v1:", "redan:v01:AAAA", "redan:v+1:AAAA", "redan:v1:%%%", "vault:v1:AAAA", "redan:v1:AA==", &short] {
+    for bad in [
+        "",
+        "redan:v1:",
+        "redan:v01:AAAA",
+        "redan:v+1:AAAA",
+        "redan:v1:%%%",
+        "vault:v1:AAAA",
+        "redan:v1:AA==",
+        &short,
+    ] {
         let items = vec![sealed(bad, ""), sealed(&good, "")];
         let TransitReply::Plaintexts(answers) = vault.ask("orders", TransitRequest::Decrypt(items)) else {
             panic!("{bad}")
@@ -228,13 +252,23 @@ fn keys_survive_a_restart_and_their_table_decides_who_uses_them() {
     drop(vault);
     let vault = open(folder.path());
     let ask = || TransitRequest::Decrypt(vec![sealed(&ciphertext, "")]);
-    assert!(matches!(vault.ask("orders", ask()), TransitReply::Forbidden), "not before the table is there");
+    assert!(
+        matches!(vault.ask("orders", ask()), TransitReply::Forbidden),
+        "not before the table is there"
+    );
     vault.configure(&table);
     assert_eq!(vault.decrypt("orders", &ciphertext, "").unwrap(), "value");
     vault.configure(&[]);
-    assert!(matches!(vault.ask("orders", ask()), TransitReply::Forbidden), "not after it was taken out");
+    assert!(
+        matches!(vault.ask("orders", ask()), TransitReply::Forbidden),
+        "not after it was taken out"
+    );
     vault.configure(&table);
-    assert_eq!(vault.decrypt("orders", &ciphertext, "").unwrap(), "value", "and it was kept");
+    assert_eq!(
+        vault.decrypt("orders", &ciphertext, "").unwrap(),
+        "value",
+        "and it was kept"
+    );
 }
 
 #[test]
@@ -275,16 +309,36 @@ fn each_operation_needs_its_own_role_and_refusals_are_recorded() {
         for missing in needed {
             let others: Vec<_> = everybody.iter().filter(|role| *role != missing).copied().collect();
             let reply = vault.ask_as(&others, key, request());
-            assert!(matches!(reply, TransitReply::Forbidden), "{:?} without {missing}: {reply:?}", request());
+            assert!(
+                matches!(reply, TransitReply::Forbidden),
+                "{:?} without {missing}: {reply:?}",
+                request()
+            );
         }
         let reply = vault.ask_as(needed, key, request());
-        assert!(!matches!(reply, TransitReply::Forbidden), "{:?} with {needed:?}", request());
+        assert!(
+            !matches!(reply, TransitReply::Forbidden),
+            "{:?} with {needed:?}",
+            request()
+        );
     }
     let actions = vault.actions();
-    assert!(actions.contains(&"key.encrypt denied key/orders".to_owned()), "{actions:?}");
-    assert!(actions.contains(&"key.encrypt succeeded key/orders".to_owned()), "{actions:?}");
-    assert!(actions.contains(&"key.decrypt failed key/orders".to_owned()), "{actions:?}");
-    assert!(actions.contains(&"key.rotated succeeded key/orders".to_owned()), "{actions:?}");
+    assert!(
+        actions.contains(&"key.encrypt denied key/orders".to_owned()),
+        "{actions:?}"
+    );
+    assert!(
+        actions.contains(&"key.encrypt succeeded key/orders".to_owned()),
+        "{actions:?}"
+    );
+    assert!(
+        actions.contains(&"key.decrypt failed key/orders".to_owned()),
+        "{actions:?}"
+    );
+    assert!(
+        actions.contains(&"key.rotated succeeded key/orders".to_owned()),
+        "{actions:?}"
+    );
 }
 
 #[test]
@@ -318,7 +372,9 @@ fn signatures_verify_here_and_with_the_public_key_elsewhere() {
             let spki = vault.describe(name).versions[0].public.clone().unwrap();
             let raw = if name == "edwards" { &spki[12..] } else { &spki[26..] };
             let bytes = STANDARD.decode(&signature["redan:v1:".len()..]).unwrap();
-            UnparsedPublicKey::new(algorithm, raw).verify(b"release 7", &bytes).unwrap();
+            UnparsedPublicKey::new(algorithm, raw)
+                .verify(b"release 7", &bytes)
+                .unwrap();
         }
     }
 }
@@ -340,12 +396,16 @@ fn a_data_key_opens_again_and_is_shown_only_where_asked() {
     };
     assert!(ask(false).1.is_none());
     let (ciphertext, key) = ask(true);
-    let TransitReply::Plaintexts(plain) = vault.ask("orders", TransitRequest::Decrypt(vec![sealed(&ciphertext, "backup")]))
+    let TransitReply::Plaintexts(plain) =
+        vault.ask("orders", TransitRequest::Decrypt(vec![sealed(&ciphertext, "backup")]))
     else {
         panic!()
     };
     let key = key.unwrap();
-    assert_eq!((plain[0].as_ref().unwrap().expose(), key.expose().len()), (key.expose(), 32));
+    assert_eq!(
+        (plain[0].as_ref().unwrap().expose(), key.expose().len()),
+        (key.expose(), 32)
+    );
 }
 
 #[test]
@@ -358,7 +418,11 @@ fn a_keys_kind_never_changes() {
         let refused = vault.transit.configure(&[rules("orders", kind, convergent)], at(0));
         assert!(matches!(refused, Err(VaultError::Refused(why)) if why.contains("of another kind")));
     }
-    assert_eq!(vault.decrypt("orders", &ciphertext, "").unwrap(), "value", "the table is as before");
+    assert_eq!(
+        vault.decrypt("orders", &ciphertext, "").unwrap(),
+        "value",
+        "the table is as before"
+    );
 }
 
 #[test]
@@ -376,7 +440,10 @@ fn requests_are_bounded_in_items_bytes_and_pace() {
     assert!(matches!(vault.ask("tag", sign(2, 600_000)), TransitReply::Refused(_)));
     assert!(matches!(vault.ask("tag", sign(1_024, 1_000)), TransitReply::Texts(items) if items.len() == 1_024));
     assert!(matches!(vault.ask("slow", sign(2, 1)), TransitReply::Texts(_)));
-    assert!(matches!(vault.ask("slow", sign(1, 1)), TransitReply::TooMany { wait: 30_000 }));
+    assert!(matches!(
+        vault.ask("slow", sign(1, 1)),
+        TransitReply::TooMany { wait: 30_000 }
+    ));
 }
 
 #[test]
