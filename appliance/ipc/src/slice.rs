@@ -1,5 +1,6 @@
 //! The part of the configuration that each service gets. Made by the manager from the whole document; a service sees no more.
 
+use crate::messages::transit::KeyRules;
 use crate::messages::vault::Certificate;
 use redan_types::{
     Cidr, HostName, InterfaceName, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName, UserName, ZoneName,
@@ -284,4 +285,6 @@ pub struct VaultSlice {
     pub users: Vec<(UserName, Vec<RoleName>)>,
     /// Services whose keys sign TLS 1.2 handshakes as well.
     pub tls12: Vec<ServiceName>,
+    /// Keys of applications, and who may do what with them.
+    pub keys: Vec<KeyRules>,
 }

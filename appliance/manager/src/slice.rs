@@ -1,16 +1,17 @@
 //! The whole configuration → the part of each service. No I/O: certificates are asked for through a function.
 
 use crate::world::PlanError;
-use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
+use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
 use redan_identity::policy::Policy as AccessPolicy;
 use redan_identity::rule::{Effect, Hierarchy, Rule};
 use redan_ipc::messages::control::WantedListener;
+use redan_ipc::messages::transit::{KeyKind, KeyRules};
 use redan_ipc::messages::vault::{Certificate, CertificateOwner};
 use redan_ipc::slice::{
     Access, Action, ConnectionLimits, ConsoleSlice, HeaderPolicy, HealthCheck, Interface, LocalService, NetworkSlice,
     Page, Policy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams, VaultSlice, Zone,
 };
-use redan_types::{HostName, Process, RoleName, ServiceName, ZoneName};
+use redan_types::{HostName, KeyName, Process, RoleName, ServiceName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -324,6 +325,26 @@ const fn tls_version(service: &Service) -> TlsVersion {
     }
 }
 
+fn key_rules((name, key): (&KeyName, &TransitKey)) -> KeyRules {
+    KeyRules {
+        name: name.clone(),
+        kind: match key.kind {
+            redan_config::KeyKind::Aes256 => KeyKind::Aes256,
+            redan_config::KeyKind::Ed25519 => KeyKind::Ed25519,
+            redan_config::KeyKind::Hmac => KeyKind::Hmac,
+            redan_config::KeyKind::P256 => KeyKind::P256,
+        },
+        convergent: key.convergent,
+        encrypt: key.encrypt.clone(),
+        decrypt: key.decrypt.clone(),
+        sign: key.sign.clone(),
+        verify: key.verify.clone(),
+        manage: key.manage.clone(),
+        rate: key.rate.per_minute(),
+        rotate_after: key.rotate_every.map(|every| every.as_secs()),
+    }
+}
+
 /// What anybody can know about this appliance: its hosts' names with their labels (but the last, which says nothing), its services'.
 fn names(appliance: &Appliance) -> Vec<String> {
     let hosts = appliance.services.values().flat_map(|service| &service.hosts);
@@ -373,6 +394,7 @@ fn vault(appliance: &Appliance) -> VaultSlice {
             .filter(|(_, service)| tls_version(service) == TlsVersion::Tls12)
             .map(|(name, _)| name.clone())
             .collect(),
+        keys: appliance.secrets.keys.iter().map(key_rules).collect(),
     }
 }
 

@@ -16,7 +16,7 @@ mod time;
 
 pub use id::{Generation, IncidentId, KeyId, RecordId};
 pub use key::{Algorithm, OaepHash, Operation, Scheme};
-pub use name::{InterfaceName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
+pub use name::{InterfaceName, KeyName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
 pub use net::{Cidr, HostName, NetError, Port, Protocol};
 pub use pattern::{PathPattern, PatternError, Segment, path_segments};
 pub use process::{Mode, Process};

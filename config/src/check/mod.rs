@@ -4,6 +4,7 @@ mod console;
 mod identity;
 mod network;
 mod policy;
+mod secrets;
 mod service;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     check.policies();
     check.services();
     check.identity();
+    check.secrets();
     check.console();
     let Check {
         mut errors,

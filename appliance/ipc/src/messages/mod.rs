@@ -12,6 +12,7 @@ pub mod pkcs11;
 pub mod sign;
 pub mod status;
 pub mod traffic;
+pub mod transit;
 pub mod vault;
 
 pub use manager::{ManagerReply, ManagerRequest};

@@ -101,6 +101,14 @@ impl Vault {
                     vault.record(&events).map(|()| Reply::Recorded)
                 });
             }
+            Request::Transit { actor, key, request } => self.later(&self.disk, responder, refused, move |vault| {
+                let now = vault.now();
+                let roles = vault.accounts.roles_of(Vouched::Console, &actor, now);
+                vault
+                    .transit
+                    .answer(&actor, &roles, &key, request, now)
+                    .map(Reply::Transit)
+            }),
             Request::AuditSearch(query) => self.awaited(&self.reading, responder, refused, move |vault| {
                 vault.audit.search(&query).map(Reply::AuditPage)
             }),
@@ -165,6 +173,7 @@ impl Vault {
             Request::Configure(slice) => self.later(&self.disk, responder, refused, move |vault| {
                 vault.accounts.configure(&slice, vault.now())?;
                 vault.signers.permit_tls12(&slice.tls12);
+                vault.transit.configure(&slice.keys, vault.now())?;
                 Ok(Reply::Done)
             }),
             Request::Audit { events } => {

@@ -222,6 +222,11 @@ impl Accounts {
         Ok(())
     }
 
+    /// What an actor may act as now, for those who decide by role.
+    pub(crate) fn roles_of(&self, vouched: Vouched, actor: &Actor, now: Timestamp) -> Vec<RoleName> {
+        self.model().acting(vouched, actor, now)
+    }
+
     /// Stores when sessions and keys were used last, and forgets the sessions that have ended. Called now and then.
     pub(crate) fn keep_house(&self, now: Timestamp) -> Result<(), VaultError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,6 +290,25 @@ impl Model {
     }
 
     /// What a key may do now: what it was made for, as far as its owner still may.
+    /// What an actor may act as, all included roles among them; nothing for somebody unknown, switched off or with a one-time
+    /// password.
+    fn acting(&self, vouched: Vouched, actor: &Actor, now: Timestamp) -> Vec<RoleName> {
+        let roles = match (vouched, actor) {
+            (_, Actor::User(name)) => UserName::parse(name)
+                .ok()
+                .and_then(|name| self.users.get(&name))
+                .filter(|user| user.enabled && !user.must_change)
+                .map(|user| user.roles.clone()),
+            (Vouched::Console, Actor::Key { id, .. }) => self
+                .keys
+                .get(id)
+                .filter(|key| !key.validity.revoked && now < key.validity.until)
+                .and_then(|key| self.key_roles(key)),
+            _ => None,
+        };
+        roles.map_or_else(Vec::new, |roles| self.rules.expand(&roles))
+    }
+
     fn key_roles(&self, key: &Key) -> Option<Vec<RoleName>> {
         let owner = self.users.get(&key.owner).filter(|owner| owner.enabled)?;
         let allowed = self.rules.expand(&owner.roles);

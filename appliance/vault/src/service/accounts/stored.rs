@@ -35,6 +35,7 @@ impl From<Rules1> for VaultSlice {
             password_names: Vec::new(),
             password_refused: Vec::new(),
             tls12: Vec::new(),
+            keys: Vec::new(),
             lockout_failures: old.lockout_failures,
             lockout_window: old.lockout_window,
             lockout_duration: old.lockout_duration,
@@ -101,6 +102,7 @@ impl From<Rules2> for VaultSlice {
             users: stored.users,
             // Not a rule for identities: it comes with the configuration, after the start.
             tls12: Vec::new(),
+            keys: Vec::new(),
         }
     }
 }

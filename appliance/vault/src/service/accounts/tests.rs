@@ -144,6 +144,7 @@ fn role(text: &str) -> RoleName {
 fn rules() -> VaultSlice {
     VaultSlice {
         tls12: Vec::new(),
+        keys: Vec::new(),
         password_length: 12,
         password_history: 2,
         password_names: vec!["shop.example".to_owned()],
