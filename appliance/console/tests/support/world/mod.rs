@@ -10,6 +10,7 @@ use redan_ipc::messages::audit::{
 };
 use redan_ipc::messages::network::{Block, NetworkReply, NetworkRequest};
 use redan_ipc::messages::traffic::TrafficSample;
+use redan_ipc::messages::transit::TransitReply;
 use redan_ipc::messages::vault::{
     CommitState, ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
@@ -228,6 +229,8 @@ impl World {
                 self.events.extend(events);
                 Reply::Recorded
             }
+            // Which keys there are and what they do is tried on a real vault, among the tests of the whole appliance.
+            ConsoleVaultRequest::Transit { .. } => Reply::Transit(TransitReply::Forbidden),
             ConsoleVaultRequest::AuditSearch(query) => Reply::AuditPage(self.search(&query)),
             ConsoleVaultRequest::AuditVerify => Reply::AuditVerified(VerifyReport {
                 size: self.events.len() as u64,
