@@ -484,3 +484,31 @@ fn what_the_device_lacks_is_refused_without_asking_it() {
     ));
     assert_eq!(tap.bytes(), 0);
 }
+
+#[test]
+fn a_seal_whose_note_of_its_policy_was_altered_stays_closed() {
+    let Some(tpm) = Swtpm::start() else { return };
+    let device = tpm.open();
+    let policy = SealPolicy {
+        binding: Binding::Pcrs(PcrSelection::new(&[16]).unwrap()),
+        ..SealPolicy::default()
+    };
+    let sealed = device.seal_to(b"", &SecretBytes::new(vec![1; 32]), &policy).unwrap();
+    device.extend(16, &[1; 32]).unwrap();
+    assert!(matches!(device.unseal(b"", &sealed), Err(KeyError::OtherState(_))));
+    // The kind of bond follows version and identity: a version byte, the kind of device, 16 bytes. Bound to PCRs is 1, to the device 0;
+    // the register's value follows the selection.
+    assert_eq!(sealed[18], 1);
+    let now = device.pcrs(PcrSelection::new(&[16]).unwrap()).unwrap();
+    let zeros = sealed.windows(32).position(|window| window == [0; 32]).unwrap();
+    let mut forged = sealed.clone();
+    forged[zeros..zeros + 32].copy_from_slice(now.iter().next().unwrap().1);
+    // The note now says that nothing changed. The device knows better.
+    let outcome = device.unseal(b"", &forged);
+    assert!(matches!(outcome, Err(KeyError::Unsealable)), "{outcome:?}");
+    let mut forged = sealed.clone();
+    forged.drain(18..zeros + 32);
+    forged.insert(18, 0);
+    let outcome = device.unseal(b"", &forged);
+    assert!(matches!(outcome, Err(KeyError::Unsealable)), "{outcome:?}");
+}

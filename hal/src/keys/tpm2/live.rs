@@ -120,7 +120,17 @@ impl Live {
     /// it is, and it is the same every time.
     pub(super) fn attestation(&mut self) -> Result<(Entity, Vec<u8>), Fault> {
         let entity = self.resident(Tenant::Attestation, |live| {
-            let (entity, area) = primary(&mut live.link, ENDORSEMENT, &shapes::attestation())?;
+            let parameters = primary_parameters(&shapes::attestation())?;
+            // In the session, so that nobody on the bus can pass off a key of his own for it.
+            let reply = live.send(
+                Secret::Nothing,
+                Call {
+                    code: TpmCc::CreatePrimary,
+                    entities: &[&Entity::fixed(ENDORSEMENT)],
+                    parameters,
+                },
+            )?;
+            let (entity, area) = primary_made(&reply)?;
             live.attestation = area;
             Ok(entity)
         })?;
@@ -298,21 +308,27 @@ fn start(link: &mut Link, root: &Entity, point: &[u8; 65], kind: u8) -> Result<S
     Ok(salt.session(reply.handle()?, &nonce))
 }
 
-/// Makes a primary key and returns it with its public area. What an interposer might answer is worth nothing: the storage root key's
-/// name is pinned, and every other key is used in a session with it.
+/// Makes a primary key before there is a session, and returns it with its public area. What an interposer might answer is worth
+/// nothing: the key's name is pinned, and the session is salted with it.
 fn primary(link: &mut Link, hierarchy: u32, template: &TpmtPublic) -> Result<(Entity, Vec<u8>), Fault> {
-    let hierarchy = Entity::fixed(hierarchy);
+    let reply = link.open(Call {
+        code: TpmCc::CreatePrimary,
+        entities: &[&Entity::fixed(hierarchy)],
+        parameters: primary_parameters(template)?,
+    })?;
+    Ok(primary_made(&reply)?)
+}
+
+fn primary_parameters(template: &TpmtPublic) -> Result<Parameters, KeyError> {
     let empty = Parameters::new().sized(&[]).sized(&[]);
-    let parameters = Parameters::new()
+    Ok(Parameters::new()
         .sized(&empty.0)
         .sized(&shapes::area(template)?)
         .sized(&[])
-        .u32(0);
-    let reply = link.open(Call {
-        code: TpmCc::CreatePrimary,
-        entities: &[&hierarchy],
-        parameters,
-    })?;
+        .u32(0))
+}
+
+fn primary_made(reply: &super::link::Reply) -> Result<(Entity, Vec<u8>), KeyError> {
     let public = reply.read(|reader| {
         let public = reader.sized()?.to_vec();
         reader.sized()?;

@@ -8,6 +8,11 @@
 //! fails with a typed error, unless it is certain that the device did nothing, in which case it is asked once more; the next
 //! request sets everything up again. No command waits longer than [`Patience`] says.
 //!
+//! The storage root key's name is written down the first time that a folder is opened, and every session is salted with that key: from
+//! then on a probe or an interposer on the bus sees nothing and alters nothing unnoticed. Whoever sits on the bus that very first time
+//! can pretend to be the TPM; set the appliance up where nobody does. The hierarchies' authorizations are taken to be empty, as a TPM
+//! is delivered.
+//!
 //! What this device does not protect against: who can read the folder and use this TPM can use its keys, for they are encrypted by
 //! the TPM, not hidden from its users; and an old copy of a destroyed key's file is that key again.
 
@@ -142,11 +147,14 @@ impl Tpm2Device {
             match &fault {
                 // The device does not know our handles or our session's state, so it did nothing: it was reset, or an answer was
                 // lost, and it is asked once more.
-                fault if fault.forgot() || matches!(fault.reason(), Some(TpmRcBase::AuthFail | TpmRcBase::BadAuth)) => {
-                    if !std::mem::take(&mut again) {
-                        return Err(KeyError::Reset { device: name });
-                    }
+                fault
+                    if again
+                        && (fault.forgot()
+                            || matches!(fault.reason(), Some(TpmRcBase::AuthFail | TpmRcBase::BadAuth))) =>
+                {
+                    again = false;
                 }
+                fault if fault.forgot() => return Err(KeyError::Reset { device: name }),
                 // What the device did of it is not known, so the session's state is not either.
                 Fault::Failed(
                     KeyError::Busy { .. }

@@ -170,8 +170,12 @@ pub(super) fn unseal(
                 }
                 Some(
                     TpmRcBase::AuthFail
+                    | TpmRcBase::AuthType
+                    | TpmRcBase::AuthUnavailable
                     | TpmRcBase::BadAuth
                     | TpmRcBase::Integrity
+                    | TpmRcBase::Policy
+                    | TpmRcBase::PolicyCc
                     | TpmRcBase::PolicyFail
                     | TpmRcBase::Size
                     | TpmRcBase::Value
