@@ -17,7 +17,9 @@ use redan_ipc::messages::pkcs11::{
 use redan_ipc::{Channel, serve};
 use redan_types::{SecretBytes, SecretString};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::softhsm::{LABEL, PATIENCE, PIN, SoftHsm};
@@ -151,6 +153,47 @@ fn the_worker_cannot_reach_what_is_not_its_module_s() {
         matches!(outcome, Err(KeyError::Gone { .. } | KeyError::Refused { .. })),
         "{outcome:?}"
     );
+}
+
+/// Whether these bytes lie in the memory that the process can write to; `None` where it may not be looked at.
+fn holds(process: u32, bytes: &[u8]) -> Option<bool> {
+    let memory = File::open(format!("/proc/{process}/mem")).ok()?;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
+    let mut seen = 0;
+    for line in maps.lines() {
+        let mut parts = line.split(' ');
+        let (range, rights) = (parts.next()?, parts.next()?);
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut region = vec![0; usize::try_from(to - from).ok()?];
+        // Some regions are the kernel's and cannot be read.
+        if memory.read_exact_at(&mut region, from).is_ok() {
+            seen += region.len();
+            if region.windows(bytes.len()).any(|window| window == bytes) {
+                return Some(true);
+            }
+        }
+    }
+    assert!(seen > 100_000, "{seen} bytes of memory were looked at");
+    Some(false)
+}
+
+#[test]
+fn the_worker_keeps_no_pin_once_it_has_logged_in() {
+    let Some(hsm) = SoftHsm::start() else { return };
+    let (device, wire) = shared(&hsm, PATIENCE);
+    device.random(&mut [0; 32]).unwrap();
+    let process = wire.0.process().unwrap();
+    let Some(found) = holds(process, PIN.as_bytes()) else {
+        eprintln!("skipped: only root may look at the worker's memory");
+        return;
+    };
+    assert!(!found, "the PIN is in the worker's memory");
+    // The search finds what is there: the token's label is.
+    assert_eq!(holds(process, LABEL.as_bytes()), Some(true));
 }
 
 /// A worker that answers as it is told to: what a broken or captured module's process could do.

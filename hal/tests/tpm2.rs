@@ -9,7 +9,7 @@
 mod support;
 
 use redan_hal::keys::tpm2::transport::{Connect, LONGEST, Packets, Transport};
-use redan_hal::keys::tpm2::{Address, Tpm2Device};
+use redan_hal::keys::tpm2::{Address, Handed, Patience, Tpm2Device};
 use redan_hal::keys::{
     Algorithm, Binding, DeviceIdentity, KeyDevice, KeyError, Operation, PcrSelection, SealPolicy, Unlock,
 };
@@ -17,6 +17,7 @@ use redan_types::{SecretBytes, SecretString};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -230,7 +231,7 @@ fn a_device_that_dies_in_mid_command_is_told_at_once_and_recovers() {
 #[test]
 fn a_device_that_falls_silent_is_waited_for_no_longer_than_asked() {
     let Some(tpm) = Swtpm::start() else { return };
-    let patience = redan_hal::keys::tpm2::Patience {
+    let patience = Patience {
         answer: Duration::from_millis(300),
         ..PATIENCE
     };
@@ -431,8 +432,8 @@ fn undefine(tpm: &Swtpm) {
 #[derive(Debug)]
 struct StandIn(Address);
 
-impl Connect for StandIn {
-    fn connect(&self) -> std::io::Result<Box<dyn Transport>> {
+impl StandIn {
+    fn file(&self) -> std::io::Result<OwnedFd> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
         let (mut packets, mut simulator) = (File::from(theirs), self.0.connect()?);
@@ -447,7 +448,13 @@ impl Connect for StandIn {
                 }
             }
         });
-        Ok(Box::new(Packets(File::from(ours))))
+        Ok(ours)
+    }
+}
+
+impl Connect for StandIn {
+    fn connect(&self) -> std::io::Result<Box<dyn Transport>> {
+        Ok(Box::new(Packets(File::from(self.file()?))))
     }
 
     fn name(&self) -> String {
@@ -467,6 +474,29 @@ fn the_driver_works_over_a_device_file_as_over_a_socket() {
     assert!(matches!(device.sign(key, b"message"), Err(KeyError::Gone { .. })));
     tpm.power_on();
     device.sign(key, b"message").unwrap();
+}
+
+#[test]
+fn a_descriptor_that_was_handed_over_recovers_from_silence_without_being_opened_again() {
+    let Some(tpm) = Swtpm::start() else { return };
+    let patience = Patience {
+        answer: Duration::from_millis(300),
+        ..PATIENCE
+    };
+    let handed = Handed::new(StandIn(tpm.address()).file().unwrap(), "a descriptor").unwrap();
+    let device = Tpm2Device::open(Arc::new(handed), &tpm.keys(), patience).unwrap();
+    let key = device.generate(Algorithm::EcdsaP256).unwrap();
+    tpm.freeze();
+    let outcome = device.sign(key, b"message");
+    assert!(matches!(outcome, Err(KeyError::Silent { .. })), "{outcome:?}");
+    tpm.thaw();
+    let start = Instant::now();
+    while device.sign(key, b"message").is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not recover");
+    }
+    for _ in 0..5 {
+        device.sign(key, b"message").unwrap();
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl State {
                 }
                 (Kind::Dropped, true) => return Err(IpcError::Dropped),
                 // The late answer to a request that was given up.
-                (Kind::Reply | Kind::Dropped, false) if start.elapsed() < timeout => {}
+                (Kind::Reply | Kind::Dropped, false) if start.elapsed() < timeout => received.wipe(&mut self.buffer),
                 (Kind::Reply | Kind::Dropped, false) => return Err(IpcError::Deadline),
                 (Kind::Request | Kind::Notice, _) => return Err(IpcError::Framing("a question from a server")),
             }

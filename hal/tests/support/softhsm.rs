@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub(crate) const PIN: &str = "271828";
+pub(crate) const PIN: &str = "correct horse 271828";
 pub(crate) const LABEL: &str = "redan test";
 const OFFICER: &str = "31415926";
 

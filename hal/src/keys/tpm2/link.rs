@@ -206,14 +206,15 @@ impl Link {
         })
     }
 
-    /// Frees what a handle stands for. A device that was reset has forgotten it already.
-    pub(super) fn flush(&mut self, handle: u32) {
+    /// Frees what a handle stands for. A device that was reset has forgotten it already. Says whether the device answered at all.
+    pub(super) fn flush(&mut self, handle: u32) -> bool {
         let parameters = Parameters::new().u32(handle);
-        let _ = self.plain(Call {
+        let outcome = self.plain(Call {
             code: TpmCc::FlushContext,
             entities: &[],
             parameters,
         });
+        matches!(outcome, Ok(_) | Err(Fault::Refused(..)))
     }
 
     fn frame(

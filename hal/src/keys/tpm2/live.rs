@@ -223,13 +223,15 @@ impl Live {
         }
     }
 
-    /// Ends it: frees everything, so that the next to come finds the device empty.
+    /// Ends it: frees everything, so that the next to come finds the device empty. One that does not answer is left as it is.
     pub(super) fn end(mut self) {
-        for (_, entity) in std::mem::take(&mut self.loaded) {
-            self.link.flush(entity.handle);
+        let loaded = self.loaded.iter().map(|(_, entity)| entity.handle);
+        let handles: Vec<u32> = loaded.chain([self.session.handle, self.root.handle]).collect();
+        for handle in handles {
+            if !self.link.flush(handle) {
+                return;
+            }
         }
-        self.link.flush(self.session.handle);
-        self.link.flush(self.root.handle);
     }
 
     fn resident(

@@ -31,7 +31,7 @@ pub mod transport;
 mod wire;
 
 pub use link::Patience;
-pub use transport::Address;
+pub use transport::{Address, Handed};
 pub use wire::{Acknowledgement, Answer, Done, parse_answer};
 
 pub(in crate::keys) use counter::name as counter_name;

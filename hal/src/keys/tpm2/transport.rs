@@ -6,9 +6,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The longest command or answer, in bytes; what TPMs for PCs and the kernel take.
@@ -99,6 +100,49 @@ impl Connect for Address {
 
     fn name(&self) -> String {
         format!("the TPM at {self}")
+    }
+}
+
+/// A device file that somebody else opened: the vault can name no path in its sandbox, so the supervisor hands it the descriptor.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    file: Arc<File>,
+    name: String,
+}
+
+impl Handed {
+    /// Takes over the descriptor of a device file, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// It cannot be kept from blocking.
+    pub fn new(file: OwnedFd, name: &str) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&file, true)?;
+        Ok(Self {
+            file: Arc::new(File::from(file)),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl Connect for Handed {
+    fn connect(&self) -> io::Result<Box<dyn Transport>> {
+        // There is no second opening, so a late answer to a command that was given up may still come here. While the device works on
+        // that command it takes no other one, and says so.
+        let mut late = [0; LONGEST];
+        loop {
+            match (&*self.file).read(&mut late) {
+                // The device file's way of saying that there is nothing.
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if waits(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Box::new(Packets(Arc::clone(&self.file))))
+    }
+
+    fn name(&self) -> String {
+        format!("the TPM at {}", self.name)
     }
 }
 
