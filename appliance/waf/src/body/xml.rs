@@ -8,6 +8,12 @@ use super::BodyError;
 /// How deep elements may be nested (libxml2's limit).
 const MAX_DEPTH: usize = 256;
 
+/// How many bytes a path may pick in all: the text of an element is also in that of each element around it.
+const MAX_PICKED: usize = 16 << 20;
+
+/// The longest dotted path of an element, in bytes.
+const MAX_NAME: usize = 8192;
+
 /// How many bytes entities of the document itself may add to it.
 const MAX_ENTITY_TEXT: usize = 1 << 20;
 
@@ -157,7 +163,8 @@ impl Document {
         read
     }
 
-    /// Gives the text of each node that a path picks, in document order.
+    /// Gives the text of each node that a path picks, in document order. After 16 MiB it ends: the outer elements came first and hold
+    /// the text of the inner ones.
     pub fn select(&self, path: &Path, found: &mut dyn FnMut(&[u8])) {
         // Whether a node is picked by the steps so far; the document itself is picked by none of them.
         let mut picked = vec![false; self.nodes.len()];
@@ -197,10 +204,14 @@ impl Document {
             }
             picked = next;
         }
-        for (node, picked) in self.nodes.iter().zip(&picked) {
-            if *picked {
-                found(self.value(node));
-            }
+        let mut left = MAX_PICKED;
+        for (node, _) in self.nodes.iter().zip(&picked).filter(|(_, picked)| **picked) {
+            let value = self.value(node);
+            found(value);
+            let Some(rest) = left.checked_sub(value.len()) else {
+                break;
+            };
+            left = rest;
         }
     }
 
@@ -226,7 +237,9 @@ impl Document {
             }
             names.push(b"xml");
             names.reverse();
-            found(&names.join(&b'.'), self.value(node));
+            let mut name = names.join(&b'.');
+            name.truncate(MAX_NAME);
+            found(&name, self.value(node));
         }
     }
 

@@ -188,12 +188,17 @@ impl Transaction {
         text
     }
 
-    /// Writes a template with its macros resolved; what is not there is nothing.
+    /// Writes a template with its macros resolved; what is not there is nothing. A text that is made of texts could grow with each
+    /// match, so it ends at a limit.
     pub(super) fn render(&self, rules: &RuleSet, template: &Template, into: &mut Vec<u8>) {
         for piece in template.pieces() {
             match piece {
                 Piece::Text(text) => into.extend_from_slice(text),
                 Piece::Value(reference) => self.render_value(rules, reference, into),
+            }
+            if into.len() > MOST_RENDERED {
+                into.truncate(MOST_RENDERED);
+                return;
             }
         }
     }
@@ -434,7 +439,9 @@ impl Transaction {
         let meta = &rule.meta;
         let told = |template: Option<&Template>| {
             template.map_or_else(String::new, |template| {
-                String::from_utf8_lossy(&self.rendered(rules, template)).into_owned()
+                let mut text = self.rendered(rules, template);
+                text.truncate(MOST_TOLD);
+                String::from_utf8_lossy(&text).into_owned()
             })
         };
         let matched = matched.map_or_else(Matched::default, |item| self.told_match(rules, item));
@@ -485,5 +492,8 @@ impl Transaction {
 /// How many variables rules may make with names from the request, per transaction and per collection.
 const MOST_NAMED: usize = 4096;
 
-/// How many bytes of a matched value an event holds.
+/// The longest text that macros make, in bytes: as long as a body without files.
+const MOST_RENDERED: usize = 1 << 20;
+
+/// How many bytes of a message, of its data and of the matched value an event holds.
 const MOST_TOLD: usize = 8192;

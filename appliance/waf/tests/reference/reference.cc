@@ -3,11 +3,14 @@
 //
 //   reference injection     "s" and the fingerprint if the value is an SQL injection, "-" if it is none; then "x" or "-"
 //   reference rules RULES   what the rules log, a line a match, for a request whose header X is the value
+//   reference requests FILE the ids of the rules of a file that match a request and are logged, each with a blank behind it; the value
+//                           is a list of pieces, each behind its length: method, target, names and values of headers, body
 
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include <modsecurity/modsecurity.h>
 #include <modsecurity/rule_message.h>
@@ -23,6 +26,11 @@ static std::string logged;
 static void keep(void *, const void *message) {
     logged += static_cast<const modsecurity::RuleMessage *>(message)->m_data;
     logged += '\n';
+}
+
+static void keep_id(void *, const void *message) {
+    logged += std::to_string(static_cast<const modsecurity::RuleMessage *>(message)->m_ruleId);
+    logged += ' ';
 }
 
 static bool read_value(std::string &value) {
@@ -72,8 +80,44 @@ static int rules(const char *text) {
     return 0;
 }
 
+static int requests(const char *file) {
+    modsecurity::ModSecurity library;
+    library.setServerLogCb(keep_id, modsecurity::RuleMessageLogProperty);
+    modsecurity::RulesSet set;
+    if (set.loadFromUri(file) < 0) {
+        fprintf(stderr, "%s\n", set.getParserError().c_str());
+        return 1;
+    }
+    std::string value;
+    while (read_value(value)) {
+        std::vector<std::string> pieces;
+        for (size_t place = 0; place + 4 <= value.size();) {
+            uint32_t length;
+            memcpy(&length, value.data() + place, 4);
+            pieces.push_back(value.substr(place + 4, length));
+            place += 4 + length;
+        }
+        logged.clear();
+        modsecurity::Transaction transaction(&library, &set, nullptr);
+        transaction.processConnection("192.0.2.7", 40000, "127.0.0.1", 80);
+        transaction.processURI(pieces[1].c_str(), pieces[0].c_str(), "1.1");
+        for (size_t index = 2; index + 2 < pieces.size(); index += 2) {
+            const std::string &name = pieces[index], &text = pieces[index + 1];
+            transaction.addRequestHeader(reinterpret_cast<const unsigned char *>(name.data()), name.size(),
+                                         reinterpret_cast<const unsigned char *>(text.data()), text.size());
+        }
+        transaction.processRequestHeaders();
+        const std::string &body = pieces.back();
+        transaction.appendRequestBody(reinterpret_cast<const unsigned char *>(body.data()), body.size());
+        transaction.processRequestBody();
+        write_answer(logged);
+    }
+    return 0;
+}
+
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "injection")) return injection();
     if (count == 3 && !strcmp(arguments[1], "rules")) return rules(arguments[2]);
+    if (count == 3 && !strcmp(arguments[1], "requests")) return requests(arguments[2]);
     return 2;
 }
