@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Bag, Event, KeptChange, Link, Matched, Rule, RuleSet, Stop, TextId, Transaction, Variable, Word, integer,
-    select::Item, transaction::LoadedCollection,
+    select::Item,
+    transaction::{LoadedCollection, MOST_EVENTS},
 };
 use crate::seclang::{
     Action, Change, Ctl, Disruptive, EngineMode, Keeper, PartChange, Piece, Place, Reference, Switch, Template,
@@ -432,10 +433,13 @@ impl Transaction {
 
     /// Adds an event about the current match. Of a chain it tells what its first rule matched: that is what an exception would name.
     pub(super) fn report(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<Item>) {
-        let Some(left) = self.events_left.checked_sub(1) else {
+        let stop = self.stop(rules, rule);
+        // The last places are for what stops transactions: a flood of harmless matches must not hide it.
+        let wanted = if stop.is_some() { 1 } else { MOST_EVENTS / 8 };
+        if self.events_left < wanted {
             return;
-        };
-        self.events_left = left;
+        }
+        self.events_left -= 1;
         let meta = &rule.meta;
         let told = |template: Option<&Template>| {
             template.map_or_else(String::new, |template| {
@@ -452,7 +456,7 @@ impl Transaction {
             matched,
             log: rule.log,
             audit: rule.audit,
-            stop: self.stop(rules, rule),
+            stop,
             rule: Arc::clone(meta),
         };
         self.events.push(event);
