@@ -68,13 +68,14 @@ impl Transaction {
         if !self.request_body.access {
             return;
         }
+        // A body that is not there has no form that could be wrong.
+        if length == 0 {
+            return;
+        }
         let processor = match self.fields.single(Variable::ReqbodyProcessor) {
             Some(Word::Text(text)) => self.texts.get(text).to_vec(),
             _ => Vec::new(),
         };
-        if length == 0 && processor != b"MULTIPART" {
-            return;
-        }
         self.versions.advance(Variable::BODY);
         let body = self.texts.adopt(start);
         self.fields.set(Variable::StreamInputBody, Word::Text(body));
