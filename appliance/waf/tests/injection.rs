@@ -119,6 +119,9 @@ const SEEDS: &[&[u8]] = &[
     b"1,-sin(1)",
     b"select @@version",
     b"\\%1 or 1",
+    b"select 1 from a {``.``.id}",
+    b"1 or f(x {`` y",
+    b"a ; b ; c {`` d",
     b"<script>alert(1)</script>",
     b"\"><img src=x onerror=alert(1)>",
     b"<a href=\"java&#115;cript:x\">",
@@ -173,7 +176,167 @@ fn corpus() -> Vec<Vec<u8>> {
     values.into_iter().collect()
 }
 
+/// Words of several kinds, and what makes tokens of one character.
+const WORDS: &[&[u8]] = &[
+    b"a",
+    b"1",
+    b"'s'",
+    b"@v",
+    b"f(",
+    b"(",
+    b")",
+    b",",
+    b";",
+    b"=",
+    b"+",
+    b"-",
+    b"or",
+    b"and",
+    b"not",
+    b"in",
+    b"like",
+    b"is",
+    b"null",
+    b"select",
+    b"union",
+    b"all",
+    b"from",
+    b"where",
+    b"group by",
+    b"order",
+    b"by",
+    b"limit",
+    b"into",
+    b"outfile",
+    b"case",
+    b"when",
+    b"if",
+    b"user",
+    b"int",
+    b"binary",
+    b"collate",
+    b"utf8_bin",
+    b"create",
+    b"replace",
+    b"{",
+    b"``",
+    b"}",
+    b"\\",
+    b"::",
+    b".",
+    b"/**/",
+    b"-- ",
+    b"#",
+    b"*",
+    b"!!",
+    b"at time",
+    b"zone",
+    b"natural",
+    b"join",
+    b"having",
+    b"exec",
+    b"declare",
+    b"current_user",
+    b"interval",
+    b"div",
+    b"regexp",
+    b"sounds",
+    b"$1",
+    b"[x]",
+    b"?",
+];
+
+/// What pages are made of.
+const MARKUP: &[&[u8]] = &[
+    b"<a ",
+    b"<b>",
+    b"<svg",
+    b"<script",
+    b"<style",
+    b"<x:y ",
+    b"</a",
+    b"</",
+    b"<!--",
+    b"-->",
+    b"--!>",
+    b"<!",
+    b"<?",
+    b"<%",
+    b"%>",
+    b">",
+    b"/>",
+    b"/",
+    b"href",
+    b"src",
+    b"style",
+    b"onload",
+    b"on",
+    b"xmlns",
+    b"xlink:href",
+    b"attributename",
+    b"by",
+    b"to",
+    b"=",
+    b" = ",
+    b"\"",
+    b"'",
+    b"`",
+    b" ",
+    b"\t",
+    b"\0",
+    b"\xff",
+    b"\x90",
+    b"x",
+    b"1",
+    b"javascript:",
+    b"jav",
+    b"ascript",
+    b"data:",
+    b"&#106;",
+    b"&#x6a",
+    b"&#x16a;",
+    b"&#",
+    b"&#x",
+    b"&#0;",
+    b"&#10",
+    b"&#9999999;",
+    b"&amp;",
+    b"vbscript",
+    b"view-source:",
+    b"[if",
+    b"xml",
+    b"import",
+    b"ENTITY",
+    b"[CDATA[",
+    b"]]>",
+    b"]",
+    b"-",
+    b"DOCTYPE",
+    b"filter",
+];
+
+/// A value of random tokens, of a statement or of a page.
+fn assemble(dice: &mut Dice) -> Vec<u8> {
+    let ends: [&[u8]; 8] = [b" ", b" ", b" ", b"", b"", b"/**/", b"'", b"$a$"];
+    let markup = dice.below(2) == 0;
+    (0..2 + dice.below(11)).fold(Vec::new(), |mut value, _| {
+        let tokens = match dice.below(4) {
+            0 => PIECES,
+            _ if markup => MARKUP,
+            _ => WORDS,
+        };
+        value.extend(dice.one_of(tokens).iter());
+        if !markup {
+            value.extend(dice.one_of(&ends).iter());
+        }
+        value
+    })
+}
+
 fn mutate(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
+    if dice.below(2) == 0 {
+        return assemble(dice);
+    }
     let mut value = dice.one_of(seeds).clone();
     for _ in 0..*dice.one_of(&[1, 1, 1, 2, 3, 6]) {
         let place = dice.below(value.len() + 1);
