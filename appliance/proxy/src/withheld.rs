@@ -42,6 +42,22 @@ const TABLE: &[(Match, Reason)] = &[
     (Name("x-client-verify"), Reason::Certificate),
     (Prefix("x-ssl-"), Reason::Certificate),
     (Prefix("x-tls-"), Reason::Certificate),
+    (Name("x-arr-ssl"), Reason::Certificate),
+    (Name("front-end-https"), Reason::Origin),
+    (Name("fly-client-ip"), Reason::Origin),
+    (Prefix("iv-"), Reason::Identity),
+    (Prefix("oidc-"), Reason::Identity),
+    (Name("proxy-client-ip"), Reason::Origin),
+    (Name("proxy-user"), Reason::Identity),
+    (Prefix("shib-"), Reason::Identity),
+    (Prefix("sm-"), Reason::Identity),
+    (Prefix("smuser"), Reason::Identity),
+    (Prefix("wl-proxy-"), Reason::Certificate),
+    (Prefix("x-appengine-"), Reason::Identity),
+    (Name("x-forward-for"), Reason::Origin),
+    (Prefix("x-jwt-"), Reason::Identity),
+    (Name("x-scheme"), Reason::Origin),
+    (Name("x-url-scheme"), Reason::Origin),
     (Name("auth-user"), Reason::Identity),
     (Prefix("cf-access-"), Reason::Identity),
     (Prefix("remote-"), Reason::Identity),
@@ -106,7 +122,7 @@ pub(crate) fn withheld(name: &[u8]) -> Option<Reason> {
     // The letters with which the names of the table begin: most fields of a browser are through here.
     if !matches!(
         name.first()?.to_ascii_lowercase(),
-        b'a' | b'c' | b'f' | b'p' | b'r' | b's' | b't' | b'x'
+        b'a' | b'c' | b'f' | b'i' | b'o' | b'p' | b'r' | b's' | b't' | b'w' | b'x'
     ) {
         return None;
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One process of the appliance. The wiring table names who may ask whom.
+/// One process of the appliance. The wiring table names who may ask whom. Stored and sent by place: a new one comes last.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Process {
     /// The console: REST API and pages.
@@ -14,14 +14,14 @@ pub enum Process {
     Network,
     /// An operator's command on the local socket; never started by the supervisor.
     Operator,
-    /// A vendor's PKCS#11 module, for the vault.
-    Pkcs11,
     /// The TLS proxy with its stages.
     Proxy,
     /// PID 1.
     Supervisor,
     /// The store, keys, users and the audit log.
     Vault,
+    /// A vendor's PKCS#11 module, for the vault.
+    Pkcs11,
 }
 
 impl Process {

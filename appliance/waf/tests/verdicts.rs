@@ -45,7 +45,9 @@ fn is_accepted(request: &Request, id: u64, ours: bool) -> bool {
     let lines = !ours && id == 942_330;
     // `TX:1 "!@streq %{TX.2}"` matches there on `1 > 1`, although both are `1` in its own log.
     let equal = !ours && id == 942_131;
-    raw_body || line_ends || boundary || question || lines || equal
+    // Its phrase matcher does not find `.env` in `secrets.env` where `secrets.json` is a phrase as well.
+    let phrase = ours && id == 930_130;
+    raw_body || line_ends || boundary || question || lines || equal || phrase
 }
 
 /// Rules that count what others found.
@@ -171,6 +173,7 @@ fn place(dice: &mut Dice, payload: &[u8]) -> Request {
         .copied()
         .filter(|byte| *byte >= b' ' && *byte != 0x7f)
         .collect();
+    let visible = visible.trim_ascii().to_vec();
     let mut request = Request {
         method: "GET",
         target: b"/".to_vec(),
@@ -203,7 +206,7 @@ fn place(dice: &mut Dice, payload: &[u8]) -> Request {
         6 => request.headers[1].1 = visible,
         7 => {
             let value = visible.into_iter().filter(|byte| *byte != b';').collect::<Vec<u8>>();
-            request.headers.push(("Cookie", [b"session=", &*value].concat()));
+            request.headers.push(("Cookie", [b"theme=", &*value].concat()));
         }
         8 => {
             let text = String::from_utf8_lossy(payload).into_owned();

@@ -7,8 +7,10 @@ mod policy;
 mod secrets;
 mod service;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use redan_types::RoleName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -108,6 +110,8 @@ struct Check<'a> {
     reader: &'a Reader,
     /// The paths at or below which something could not be read.
     broken: BTreeSet<String>,
+    /// Every role with those that it includes, once somebody has asked.
+    roles: Option<Rc<BTreeMap<RoleName, BTreeSet<RoleName>>>>,
     errors: Vec<Mistake>,
     warnings: Vec<Mistake>,
 }
@@ -125,6 +129,7 @@ impl<'a> Check<'a> {
             appliance,
             reader,
             broken,
+            roles: None,
             errors: Vec::new(),
             warnings: Vec::new(),
         }

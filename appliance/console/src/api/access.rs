@@ -174,9 +174,8 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
     let caller = Caller { who, client, agent };
     let role = caller.role();
     let verdict = match needs {
-        Needs::Anybody | Needs::Nobody | Needs::Session => Ok(()),
         Needs::Role(_) | Needs::Table if caller.must_change() => Err(ApiError::password_first()),
-        Needs::Table => Ok(()),
+        Needs::Anybody | Needs::Nobody | Needs::Session | Needs::Table => Ok(()),
         Needs::Role(wanted) if role.is_some_and(|role| role >= wanted) => Ok(()),
         Needs::Role(_) => Err(ApiError::not_authorised()),
     };

@@ -167,7 +167,7 @@ impl TlsStream {
     /// Encrypts `plain` behind what already waits to be sent.
     pub(crate) fn queue(&mut self, plain: &[u8]) -> Result<(), TlsFault> {
         let room = plain.len() + RECORD_OVERHEAD * (plain.len() / 16_384 + 1);
-        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(&mut []);
+        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(unread(&mut self.incoming));
         match state? {
             ConnectionState::WriteTraffic(mut traffic) => {
                 let out = self.outgoing.get_or_insert_with(Buffer::take);
@@ -221,7 +221,8 @@ impl TlsStream {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.tls.process_tls_records(&mut []).state {
+        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(unread(&mut self.incoming));
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
             let out = self.outgoing.get_or_insert_with(Buffer::take);
             // Without the alert the connection just ends; there is nothing else to be done about a failure here.
             let _ = append(out, 64, |space| match traffic.queue_close_notify(space) {
@@ -299,12 +300,18 @@ impl TlsStream {
 
     fn process_records(&mut self, plain: &mut Vec<u8>) -> Result<(), TlsFault> {
         loop {
-            let input: &mut [u8] = match &mut self.incoming {
-                Some(incoming) => incoming,
-                None => &mut [],
+            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(unread(&mut self.incoming));
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    // What was read up to the error goes all the same: rustls counts from there when it is asked for its alert.
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.consume(discard);
+                    }
+                    return Err(error.into());
+                }
             };
-            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(input);
-            let goes_on = match state? {
+            let goes_on = match state {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
@@ -365,15 +372,31 @@ impl TlsStream {
             }
             TlsFault::Protocol(_) => {
                 // rustls has queued the alert that belongs to its error.
-                while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.tls.process_tls_records(&mut []).state {
+                loop {
+                    let UnbufferedStatus { discard, state } = self.tls.process_tls_records(unread(&mut self.incoming));
+                    let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                        break;
+                    };
                     let mut space = [0; 256];
                     let Ok(size) = data.encode(&mut space) else { break };
                     let Some(alert) = space.get(..size) else { break };
                     let _ = self.tcp.try_write(alert);
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.consume(discard);
+                    }
                 }
             }
             TlsFault::Abandoned | TlsFault::EmptyRecords | TlsFault::Socket(_) | TlsFault::TooLong => {}
         }
+    }
+}
+
+/// What was read and not yet taken by rustls. It must be given at **every** call: rustls keeps places within it, of a handshake
+/// message that has come in part, and ends the process where they point outside of what it is given.
+fn unread(incoming: &mut Option<Buffer>) -> &mut [u8] {
+    match incoming {
+        Some(incoming) => incoming,
+        None => &mut [],
     }
 }
 

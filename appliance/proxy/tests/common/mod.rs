@@ -334,6 +334,7 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
+        config.enable_secret_extraction = true;
         Self::connect_with(address, Arc::new(config), name)
     }
 

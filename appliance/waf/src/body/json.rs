@@ -26,6 +26,9 @@ pub fn leaves(text: &[u8], depth: usize, found: &mut dyn FnMut(&[u8], &[u8])) ->
     }
 }
 
+/// The longest name of a leaf, in bytes: without it a long key with many leaves below would be kept once for each of them.
+const MAX_NAME: usize = 8192;
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -119,6 +122,9 @@ impl Reader<'_> {
         self.path.extend_from_slice(&key);
         self.room = key;
         read?;
+        if self.path.len() > MAX_NAME {
+            return Err(self.error("a name longer than allowed"));
+        }
         self.space();
         if self.peek() != Some(b':') {
             return Err(self.error("a colon is missing"));
@@ -339,6 +345,7 @@ mod tests {
             "[1 2]",
             "{\"a\":1]",
             "-01",
+            &format!("{{\"{}\":1}}", "a".repeat(MAX_NAME)),
         ] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -5,6 +5,7 @@ pub mod json;
 pub mod multipart;
 pub mod urlencoded;
 pub mod xml;
+mod xpath;
 
 /// Why a body could not be read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Bag, Event, KeptChange, Link, Matched, Rule, RuleSet, Stop, TextId, Transaction, Variable, Word, integer,
-    select::Item, transaction::LoadedCollection,
+    select::Item,
+    transaction::{LoadedCollection, MOST_EVENTS},
 };
 use crate::seclang::{
     Action, Change, Ctl, Disruptive, EngineMode, Keeper, PartChange, Piece, Place, Reference, Switch, Template,
@@ -188,12 +189,17 @@ impl Transaction {
         text
     }
 
-    /// Writes a template with its macros resolved; what is not there is nothing.
+    /// Writes a template with its macros resolved; what is not there is nothing. A text that is made of texts could grow with each
+    /// match, so it ends at a limit.
     pub(super) fn render(&self, rules: &RuleSet, template: &Template, into: &mut Vec<u8>) {
         for piece in template.pieces() {
             match piece {
                 Piece::Text(text) => into.extend_from_slice(text),
                 Piece::Value(reference) => self.render_value(rules, reference, into),
+            }
+            if into.len() > MOST_RENDERED {
+                into.truncate(MOST_RENDERED);
+                return;
             }
         }
     }
@@ -427,14 +433,19 @@ impl Transaction {
 
     /// Adds an event about the current match. Of a chain it tells what its first rule matched: that is what an exception would name.
     pub(super) fn report(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<Item>) {
-        let Some(left) = self.events_left.checked_sub(1) else {
+        let stop = self.stop(rules, rule);
+        // The last places are for what stops transactions: a flood of harmless matches must not hide it.
+        let wanted = if stop.is_some() { 1 } else { MOST_EVENTS / 8 };
+        if self.events_left < wanted {
             return;
-        };
-        self.events_left = left;
+        }
+        self.events_left -= 1;
         let meta = &rule.meta;
         let told = |template: Option<&Template>| {
             template.map_or_else(String::new, |template| {
-                String::from_utf8_lossy(&self.rendered(rules, template)).into_owned()
+                let mut text = self.rendered(rules, template);
+                text.truncate(MOST_TOLD);
+                String::from_utf8_lossy(&text).into_owned()
             })
         };
         let matched = matched.map_or_else(Matched::default, |item| self.told_match(rules, item));
@@ -445,7 +456,7 @@ impl Transaction {
             matched,
             log: rule.log,
             audit: rule.audit,
-            stop: self.stop(rules, rule),
+            stop,
             rule: Arc::clone(meta),
         };
         self.events.push(event);
@@ -485,5 +496,8 @@ impl Transaction {
 /// How many variables rules may make with names from the request, per transaction and per collection.
 const MOST_NAMED: usize = 4096;
 
-/// How many bytes of a matched value an event holds.
+/// The longest text that macros make, in bytes: as long as a body without files.
+const MOST_RENDERED: usize = 1 << 20;
+
+/// How many bytes of a message, of its data and of the matched value an event holds.
 const MOST_TOLD: usize = 8192;

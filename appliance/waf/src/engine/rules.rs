@@ -180,6 +180,10 @@ pub(crate) struct Batch {
     /// The strands it is made of.
     pub(crate) strands: Vec<usize>,
     pub(crate) domains: u8,
+    /// The batch of the same list without transformations, if this is not it.
+    pub(crate) base: Option<usize>,
+    /// The transformations: if none of them does anything to the base, this is the base.
+    pub(crate) steps: Vec<usize>,
 }
 
 /// The distinct texts of one target, without what a list excludes from it, after a chain of transformations. Lists share targets and

@@ -163,7 +163,11 @@ impl Transaction {
         }
         self.captures.clear();
         self.captures.want(false);
-        for strand in &batch.strands {
+        let plain = batch
+            .base
+            .filter(|_| all.plain)
+            .and_then(|base| rules.batches.get(base));
+        for strand in &plain.unwrap_or(batch).strands {
             let strand = self.strand(rules, *strand);
             if strand.is_empty() {
                 continue;

@@ -48,6 +48,11 @@ pub(super) struct Summary {
     pub(super) shortest: usize,
     /// The length of the longest.
     pub(super) longest: usize,
+    /// Of a batch: whether it is its base.
+    pub(super) plain: bool,
+    /// Of a base: the steps of which it is known whether they do something to it, and those that do not, as bits.
+    known: u64,
+    alone: u64,
 }
 
 impl Summary {
@@ -58,6 +63,9 @@ impl Summary {
         union: ByteSet::EMPTY,
         shortest: usize::MAX,
         longest: 0,
+        plain: false,
+        known: 0,
+        alone: 0,
     };
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -139,6 +147,16 @@ impl Transaction {
         {
             return *cache;
         }
+        if let Some(base) = batch.base {
+            let plain = self.batch(rules, base);
+            if plain.is_empty() || batch.steps.iter().all(|step| self.is_alone(rules, base, *step)) {
+                let all = Summary { plain: true, ..plain };
+                if let Some(known) = self.batches.get_mut(index) {
+                    *known = all;
+                }
+                return all;
+            }
+        }
         let mut all = Summary {
             stamp,
             ..Summary::NOTHING
@@ -154,6 +172,29 @@ impl Transaction {
             *known = all;
         }
         all
+    }
+
+    /// Whether a step does nothing to any text of a base batch.
+    fn is_alone(&mut self, rules: &RuleSet, base: usize, step: usize) -> bool {
+        let (Some(summary), Some(transformation)) = (self.batches.get_mut(base), rules.steps.get(step)) else {
+            return false;
+        };
+        // Steps beyond what fits are asked each time.
+        let bit = u32::try_from(step)
+            .ok()
+            .and_then(|step| 1_u64.checked_shl(step))
+            .unwrap_or(0);
+        if summary.known & bit == 0 {
+            summary.known |= bit;
+            if transformation.leaves_alone(summary.union) {
+                summary.alone |= bit;
+            }
+        }
+        if bit == 0 {
+            transformation.leaves_alone(summary.union)
+        } else {
+            summary.alone & bit != 0
+        }
     }
 
     /// The distinct texts of a strand as a range of the candidates.

@@ -116,7 +116,7 @@ pub(super) struct LoadedCollection {
 }
 
 /// How many matches of one transaction are reported; further ones count only in scores.
-const MOST_EVENTS: usize = 256;
+pub(super) const MOST_EVENTS: usize = 256;
 
 impl Transaction {
     /// A transaction that has seen nothing yet.

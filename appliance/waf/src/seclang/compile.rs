@@ -385,6 +385,7 @@ impl Build<'_> {
         let domains = of.domains;
         let steps = self.chains.get(chain)?.clone();
         let mut strands = Vec::new();
+        let mut bases = Vec::new();
         for target in targets.iter().filter(|target| !target.negated) {
             let concerns = |other: &&TargetText| other.negated && other.target.variable == target.target.variable;
             let alone: Vec<TargetText> = std::iter::once(target)
@@ -401,6 +402,9 @@ impl Build<'_> {
                 },
             );
             let mut all = vec![strand];
+            if !bases.contains(&strand) {
+                bases.push(strand);
+            }
             for step in &steps {
                 let source = Source::Step {
                     parent: strand,
@@ -422,7 +426,23 @@ impl Build<'_> {
                 strands.push(strand);
             }
         }
-        Some(position_or_push(&mut self.batches, Batch { strands, domains }))
+        let base = Batch {
+            strands: bases,
+            domains,
+            base: None,
+            steps: Vec::new(),
+        };
+        let base = position_or_push(&mut self.batches, base);
+        if steps.is_empty() {
+            return Some(base);
+        }
+        let batch = Batch {
+            strands,
+            domains,
+            base: Some(base),
+            steps,
+        };
+        Some(position_or_push(&mut self.batches, batch))
     }
 
     fn list(&mut self, targets: &[TargetText]) -> usize {

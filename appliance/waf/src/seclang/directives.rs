@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Problem, RuleActions, RuleError, RuleFiles, Settings, Slots, TargetText,
-    actions::{Which, id_range, switch},
+    control::{Which, id_range, switch},
     files::Beside,
     lines::{Directive, directives},
     number,

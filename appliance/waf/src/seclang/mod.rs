@@ -5,6 +5,7 @@
 
 mod actions;
 mod compile;
+mod control;
 mod directives;
 mod files;
 mod lines;
@@ -13,11 +14,10 @@ mod slots;
 mod targets;
 mod template;
 
-pub(crate) use actions::{
-    Action, Allow, Change, Ctl, Disruptive, PartChange, Place, RuleActions, Sanitise, Switch, Which,
-};
+pub(crate) use actions::{Action, Allow, Change, Disruptive, Place, RuleActions, Sanitise};
 pub use actions::{Keeper, Severity};
 pub use compile::Compiler;
+pub(crate) use control::{Ctl, PartChange, Switch, Which};
 pub use files::RuleFiles;
 pub(crate) use settings::{AuditMode, XmlArgs};
 pub use settings::{BodyLimitAction, EngineMode, Settings};

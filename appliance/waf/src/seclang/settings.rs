@@ -1,6 +1,6 @@
 //! What the directives outside of rules set.
 
-use super::{Problem, actions::Switch};
+use super::{Problem, Switch};
 
 /// Whether rules run and what their verdicts do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

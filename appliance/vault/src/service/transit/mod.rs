@@ -403,7 +403,6 @@ fn row(rules: &KeyRules, key: &StoredKey, used: Arc<AtomicU64>) -> Result<Row, V
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
 fn failed(error: ItemError) -> VaultError {
     VaultError::Refused(error.to_string())
 }

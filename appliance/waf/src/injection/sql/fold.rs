@@ -42,6 +42,8 @@ struct Window<'a, 'b> {
     more: bool,
     /// The comment that was read last, if nothing followed it.
     comment: Option<Token<'a>>,
+    /// Whether folding stopped at a construct that says enough by itself. It may be the sixth token.
+    stopped: bool,
 }
 
 pub(super) fn fold<'a>(lexer: &mut Lexer<'a>) -> Folded<'a> {
@@ -63,6 +65,7 @@ pub(super) fn fold<'a>(lexer: &mut Lexer<'a>) -> Folded<'a> {
         left: 0,
         more: true,
         comment: None,
+        stopped: false,
     };
     window.run();
     window.finish()
@@ -93,7 +96,7 @@ impl<'a> Window<'a, '_> {
                 Outcome::Again { left } => self.left = left,
                 Outcome::Stop => {
                     self.left += 2;
-                    self.comment = None;
+                    self.stopped = true;
                     return;
                 }
             }
@@ -101,6 +104,12 @@ impl<'a> Window<'a, '_> {
     }
 
     fn finish(mut self) -> Folded<'a> {
+        if self.stopped {
+            return Folded {
+                window: self.tokens,
+                count: self.left,
+            };
+        }
         if self.left < MAXIMUM
             && let Some(comment) = self.comment
         {

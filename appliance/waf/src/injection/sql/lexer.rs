@@ -333,27 +333,8 @@ impl<'a> Lexer<'a> {
         if name == 0 || self.peek(1 + name) != Some(b'$') {
             return self.take(Kind::Bareword, 1);
         }
-        self.named_dollar_string(name + 2)
-    }
-
-    /// `$name$…$name$`, with a delimiter of this length.
-    fn named_dollar_string(&mut self, delimiter: usize) -> Token<'a> {
-        let start = self.position + delimiter;
-        let (name, body) = (&self.rest()[..delimiter], &self.value[start..]);
-        // The C library looks for the end from the delimiter's length on, counted from the start of the value, and as far as the
-        // body is long. A verdict depends on it, so this does, too.
-        let found = self.value[delimiter..delimiter + body.len()]
-            .windows(delimiter)
-            .position(|window| window == name)
-            .map(|place| place + delimiter)
-            .filter(|place| *place >= start);
-        if let Some(place) = found {
-            self.position = place + delimiter;
-            Token::quoted(&self.value[start..place], b'$', b'$')
-        } else {
-            self.position = self.value.len();
-            Token::quoted(body, b'$', 0)
-        }
+        let delimiter = &rest[..name + 2];
+        self.delimited(self.position + delimiter.len(), delimiter, b'$')
     }
 
     /// A number; none for one that counts for nothing.
