@@ -107,7 +107,7 @@ const SEEDS: &[&[u8]] = &[
     b"1' or '1'='1",
     b"-1 union select 1,2,3-- -",
     b"1; drop table users",
-    b"' into outfile '/tmp/x' #",
+    b"' into outfile '/var/x' #",
     b"admin'/*",
     b"1 /*!and*/ 1=1",
     b"1 and sleep(5)",

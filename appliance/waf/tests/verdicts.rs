@@ -206,7 +206,7 @@ fn place(dice: &mut Dice, payload: &[u8]) -> Request {
         6 => request.headers[1].1 = visible,
         7 => {
             let value = visible.into_iter().filter(|byte| *byte != b';').collect::<Vec<u8>>();
-            request.headers.push(("Cookie", [b"session=", &*value].concat()));
+            request.headers.push(("Cookie", [b"theme=", &*value].concat()));
         }
         8 => {
             let text = String::from_utf8_lossy(payload).into_owned();

@@ -11,8 +11,14 @@ fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let compiled = PROGRAM.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/reference.cc");
-        // Each test process compiles its own, since several may run at once.
-        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("reference-{}", std::process::id()));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let program = folder.join("reference");
+        let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+        if changed(&program).is_ok_and(|compiled| compiled > changed(&source).unwrap()) {
+            return Some(program);
+        }
+        // Several test processes may come here at once: each compiles its own and puts it in place whole.
+        let output = folder.join(format!("reference-{}", std::process::id()));
         let compiled = Command::new("c++")
             .args(["-O2", "-o"])
             .arg(&output)
@@ -24,7 +30,10 @@ fn program() -> Option<&'static Path> {
         if !compiled {
             eprintln!("skipped: c++ or libmodsecurity-dev is not installed");
         }
-        compiled.then_some(output)
+        compiled.then(|| {
+            std::fs::rename(&output, &program).unwrap();
+            program
+        })
     });
     compiled.as_deref()
 }

@@ -8,7 +8,7 @@ fn fingerprint(value: &str) -> Option<String> {
 fn injections_have_their_fingerprints() {
     assert_eq!(fingerprint("1' or '1'='1").as_deref(), Some("s&sos"));
     assert_eq!(fingerprint("-1 union select 1,2,3--").as_deref(), Some("1UE1c"));
-    assert_eq!(fingerprint("' into outfile '/tmp/x").as_deref(), Some("sks"));
+    assert_eq!(fingerprint("' into outfile '/var/x").as_deref(), Some("sks"));
     assert_eq!(fingerprint("1 /*!and*/ 1").as_deref(), Some("X"));
     assert_eq!(
         fingerprint("foo' in boolean mode) union all select 1--").as_deref(),
