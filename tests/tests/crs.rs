@@ -7,7 +7,7 @@
     reason = "a test ends where its assumptions do"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use redan_tests::ftw;
 
@@ -42,4 +42,17 @@ fn every_test_of_the_core_rule_set_that_a_library_can_decide_passes() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(outcome.passed > 3_900, "only {} tests were found", outcome.passed);
+}
+
+#[test]
+fn the_core_rule_set_that_debian_ships_compiles() {
+    let (rules, setup) = (
+        Path::new("/usr/share/modsecurity-crs/rules"),
+        Path::new("/etc/modsecurity/crs/crs-setup.conf"),
+    );
+    if !rules.is_dir() || !setup.is_file() {
+        eprintln!("skipped: the package modsecurity-crs is not installed");
+        return;
+    }
+    assert!(ftw::rule_set(rules, setup).len() > 300);
 }

@@ -411,3 +411,91 @@ fn the_audit_record_masks_what_rules_say() {
         "{record}"
     );
 }
+
+#[test]
+fn the_directives_of_a_stock_configuration_load() {
+    let text = r#"
+SecRuleEngine DetectionOnly
+SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\+|/)|text/)xml" \
+     "id:'100',phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
+SecRequestBodyLimit 13107200
+SecRequestBodyNoFilesLimit 131072
+SecRequestBodyInMemoryLimit 131072
+SecRequestBodyLimitAction Reject
+SecRequestBodyJsonDepthLimit 512
+SecArgumentsLimit 1000
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
+"id:'101',phase:2,t:none,log,deny,status:400, \
+msg:'Not strict: \
+PE %{REQBODY_PROCESSOR_ERROR}, \
+BQ %{MULTIPART_BOUNDARY_QUOTED}, \
+FL %{MULTIPART_FILE_LIMIT_EXCEEDED}'"
+SecPcreMatchLimit 1000
+SecPcreMatchLimitRecursion 1000
+SecRule TX:/^MSC_/ "!@streq 0" "id:'102',phase:2,t:none,deny,msg:'internal: %{MATCHED_VAR_NAME}'"
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain text/html text/xml
+SecResponseBodyLimit 524288
+SecResponseBodyLimitAction ProcessPartial
+SecTmpDir /tmp/
+SecDataDir /tmp/
+SecUploadDir /opt/upload/
+SecUploadKeepFiles RelevantOnly
+SecUploadFileMode 0600
+SecDebugLog /var/log/debug.log
+SecDebugLogLevel 3
+SecAuditEngine RelevantOnly
+SecAuditLogRelevantStatus "^(?:5|4(?!04))"
+SecAuditLogParts ABIJDEFHZ
+SecAuditLogType Serial
+SecAuditLogFormat JSON
+SecAuditLog /var/log/audit.log
+SecAuditLogStorageDir /var/log/audit/
+SecArgumentSeparator &
+SecCookieFormat 0
+SecUnicodeMapFile unicode.mapping 20127
+SecStatusEngine On
+SecGsbLookupDb GsbMalware.dat
+SecHttpBlKey whdkfieyhtnf
+SecConnEngine Off
+SecHashEngine Off
+SecWebAppId "app"
+SecSensorId "s"
+SecServerSignature "x"
+SecCollectionTimeout 600
+SecComponentSignature "component/1.0"
+SecXmlExternalEntity Off
+SecUploadFileLimit 10
+SecTmpSaveUploadedFiles Off
+SecParseXmlIntoArgs Off
+"#;
+    let rules = compile(text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(rules.len(), 3);
+    assert_eq!(rules.settings().request_body_limit, 13_107_200);
+    assert_eq!(rules.settings().components, ["component/1.0"]);
+}
+
+#[test]
+fn what_a_request_makes_grow_is_bounded() {
+    let rules = rules(
+        "SecRule REQUEST_HEADERS:Content-Type \"@contains json\" \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
+         SecRule ARGS \"@unconditionalMatch\" \"id:2,phase:2,pass,setvar:'tx.x=%{tx.x}%{tx.x}xxxxxxxxxxxxxxxx',\
+         msg:'%{MATCHED_VAR} %{tx.x}'\"\n\
+         SecRule REQBODY_ERROR \"@eq 1\" \"id:3,phase:2,deny\"",
+    );
+    let mut transaction = begin(&rules);
+    let fields: Vec<String> = (0..900).map(|at| format!("\"k{at}\":\"v\"")).collect();
+    run(
+        &mut transaction,
+        "/",
+        &[("Content-Type", "application/json")],
+        &format!("{{{}}}", fields.join(",")),
+    );
+    assert!(transaction.tx("x").unwrap().len() <= 1 << 20);
+    assert!(transaction.events().len() <= 256);
+    assert!(transaction.events().iter().all(|event| event.message.len() < 40_000));
+
+    let long = format!("{{\"{}\":{{{}}}}}", "k".repeat(100_000), fields.join(","));
+    assert_eq!(ids(&rules, "/", &[("Content-Type", "application/json")], &long), [3]);
+}
