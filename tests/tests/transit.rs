@@ -104,8 +104,8 @@ fn an_application_encrypts_what_only_another_role_decrypts_also_after_a_restart(
     );
     assert_eq!(ask(&appliance, &developer, "nothing/decrypt", &wanted).0.status, 403);
 
-    let log = appliance.redan_ok(&["audit", "search", "--resource", "key/orders", "--limit", "50"]);
-    for action in ["key.created", "key.encrypt", "key.decrypt"] {
+    let log = appliance.redan_ok(&["audit", "search", "--resource", "transit/orders", "--limit", "50"]);
+    for action in ["transit.created", "transit.encrypt", "transit.decrypt"] {
         assert!(log.contains(action), "{action}: {log}");
     }
     assert!(log.contains("denied"), "{log}");

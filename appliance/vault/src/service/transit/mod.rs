@@ -91,7 +91,10 @@ impl Transit {
                         convergent: rules.convergent,
                         versions: vec![StoredVersion::make(rules.kind, 1, now).map_err(failed)?],
                     };
-                    self.keep(&key, event(now, Actor::Process(Process::Manager), "key.created", name))?;
+                    self.keep(
+                        &key,
+                        event(now, Actor::Process(Process::Manager), "transit.created", name),
+                    )?;
                     stored.insert(name.clone(), key.clone());
                     key
                 }
@@ -176,7 +179,7 @@ impl Transit {
                 )));
             }
             let rotated = Ring::rotated(key, now).map_err(failed)?;
-            let mut event = event(now, actor.clone(), "key.rotated", name);
+            let mut event = event(now, actor.clone(), "transit.rotated", name);
             event.after = rotated.versions.last().map(|version| version.number.to_string());
             Ok((rotated, event))
         })
@@ -191,7 +194,7 @@ impl Transit {
                     "the newest version of {name} cannot be destroyed: rotate first"
                 )));
             }
-            let mut event = event(now, actor.clone(), "key.trimmed", name);
+            let mut event = event(now, actor.clone(), "transit.trimmed", name);
             event.before = key.versions.first().map(|version| version.number.to_string());
             event.after = trimmed.versions.first().map(|version| version.number.to_string());
             Ok((trimmed, event))
@@ -311,7 +314,7 @@ impl Act {
         };
         let (action, (items, bytes), allowing): (_, (usize, usize), &'static [_]) = match request {
             TransitRequest::Encrypt(items) => (
-                "key.encrypt",
+                "transit.encrypt",
                 (
                     items.len(),
                     items
@@ -321,19 +324,19 @@ impl Act {
                 ),
                 &[ENCRYPT],
             ),
-            TransitRequest::Decrypt(items) => ("key.decrypt", sealed(items), &[DECRYPT]),
-            TransitRequest::Rewrap(items) => ("key.rewrap", sealed(items), &[ENCRYPT]),
-            TransitRequest::DataKey { context, reveal: false } => ("key.data-key", (1, context.len()), &[ENCRYPT]),
+            TransitRequest::Decrypt(items) => ("transit.decrypt", sealed(items), &[DECRYPT]),
+            TransitRequest::Rewrap(items) => ("transit.rewrap", sealed(items), &[ENCRYPT]),
+            TransitRequest::DataKey { context, reveal: false } => ("transit.data-key", (1, context.len()), &[ENCRYPT]),
             TransitRequest::DataKey { context, reveal: true } => {
-                ("key.data-key", (1, context.len()), &[ENCRYPT, DECRYPT])
+                ("transit.data-key", (1, context.len()), &[ENCRYPT, DECRYPT])
             }
             TransitRequest::Sign(items) => (
-                "key.sign",
+                "transit.sign",
                 (items.len(), items.iter().map(|item| item.expose().len()).sum()),
                 &[SIGN],
             ),
             TransitRequest::Verify(items) => (
-                "key.verify",
+                "transit.verify",
                 (
                     items.len(),
                     items
@@ -343,9 +346,9 @@ impl Act {
                 ),
                 &[VERIFY],
             ),
-            TransitRequest::Describe => ("key.describe", (1, 0), &[MANAGE]),
-            TransitRequest::Rotate => ("key.rotate", (1, 0), &[MANAGE]),
-            TransitRequest::Trim { .. } => ("key.trim", (1, 0), &[MANAGE]),
+            TransitRequest::Describe => ("transit.describe", (1, 0), &[MANAGE]),
+            TransitRequest::Rotate => ("transit.rotate", (1, 0), &[MANAGE]),
+            TransitRequest::Trim { .. } => ("transit.trim", (1, 0), &[MANAGE]),
         };
         let too_much = (items == 0 || items > ITEMS || bytes > BYTES).then(|| {
             format!("a request has 1 to {ITEMS} items with at most {BYTES} bytes together, not {items} with {bytes}")
@@ -412,7 +415,7 @@ fn event(now: Timestamp, actor: Actor, action: &str, name: &KeyName) -> AuditEve
         time: now,
         actor,
         action: action.to_owned(),
-        resource: format!("key/{name}"),
+        resource: format!("transit/{name}"),
         outcome: Outcome::Succeeded,
         before: None,
         after: None,

@@ -324,19 +324,19 @@ fn each_operation_needs_its_own_role_and_refusals_are_recorded() {
     }
     let actions = vault.actions();
     assert!(
-        actions.contains(&"key.encrypt denied key/orders".to_owned()),
+        actions.contains(&"transit.encrypt denied transit/orders".to_owned()),
         "{actions:?}"
     );
     assert!(
-        actions.contains(&"key.encrypt succeeded key/orders".to_owned()),
+        actions.contains(&"transit.encrypt succeeded transit/orders".to_owned()),
         "{actions:?}"
     );
     assert!(
-        actions.contains(&"key.decrypt failed key/orders".to_owned()),
+        actions.contains(&"transit.decrypt failed transit/orders".to_owned()),
         "{actions:?}"
     );
     assert!(
-        actions.contains(&"key.rotated succeeded key/orders".to_owned()),
+        actions.contains(&"transit.rotated succeeded transit/orders".to_owned()),
         "{actions:?}"
     );
 }
