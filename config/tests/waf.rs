@@ -22,7 +22,13 @@ reason = "the search takes formulas"
 #[track_caller]
 fn spoilt(from: &str, to: &str, kind: Kind, under: &str, message: &str, help: &str) -> Mistake {
     assert_eq!(WAF.matches(from).count(), 1, "{from}");
-    one_in(&format!("{GOOD}{}", WAF.replacen(from, to, 1)), kind, under, message, help)
+    one_in(
+        &format!("{GOOD}{}", WAF.replacen(from, to, 1)),
+        kind,
+        under,
+        message,
+        help,
+    )
 }
 
 #[test]
@@ -30,7 +36,10 @@ fn spoilt(from: &str, to: &str, kind: Kind, under: &str, message: &str, help: &s
 fn a_good_table_is_read() {
     let appliance = Appliance::parse(&format!("{GOOD}{WAF}"), "redan.toml").unwrap();
     let waf = appliance.services.values().next().unwrap().waf.as_ref().unwrap();
-    assert_eq!((waf.paranoia, waf.detection_paranoia, waf.inbound_threshold), (2, Some(3), 5));
+    assert_eq!(
+        (waf.paranoia, waf.detection_paranoia, waf.inbound_threshold),
+        (2, Some(3), 5)
+    );
     let exception = &waf.exceptions[0];
     assert_eq!(exception.rule.ranges(), [(942_100, 942_100), (942_200, 942_299)]);
     assert_eq!(exception.path, ExceptionPath::Prefix("/search/".to_owned()));

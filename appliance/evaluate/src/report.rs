@@ -118,7 +118,7 @@ impl Report<'_> {
             println!("  curl -k {url}                                    # a good request");
             if self.inspects {
                 println!(
-                    "  curl -k '{url}?q=<script>alert(1)</script>'   # an attack, refused by the OWASP Core Rule Set"
+                    "  curl -k -G --data-urlencode 'q=<script>alert(1)</script>' {url}   # an attack, refused by the OWASP Core Rule Set"
                 );
             } else {
                 println!(

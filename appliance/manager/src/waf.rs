@@ -308,7 +308,8 @@ mod tests {
         (made, asked.into_inner())
     }
 
-    const OWN: &str = "[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
+    const OWN: &str =
+        "[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
 
     #[test]
     fn without_the_core_rule_set_the_refusal_says_what_to_install_and_where_it_was_looked_for() {
@@ -317,7 +318,10 @@ mod tests {
             panic!("accepted")
         };
         assert_eq!(asked, ["/usr/share/redan/rules/crs", "/usr/share/modsecurity-crs"]);
-        assert!(reasons[0].contains("modsecurity-crs, or name the folder"), "{reasons:?}");
+        assert!(
+            reasons[0].contains("modsecurity-crs, or name the folder"),
+            "{reasons:?}"
+        );
         assert!(reasons[0].contains("service shop"), "{reasons:?}");
     }
 
@@ -342,7 +346,14 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["defaults.conf", "setup", "levels.conf", "exceptions.conf", "rules", "settings.conf"]
+            [
+                "defaults.conf",
+                "setup",
+                "levels.conf",
+                "exceptions.conf",
+                "rules",
+                "settings.conf"
+            ]
         );
     }
 
@@ -363,10 +374,19 @@ mod tests {
              [[services.shop.waf.exceptions]]\nrule = 5\npath = \"/b\"\nexpires = 1970-01-01T00:00:10Z\nreason = \"r\"\n"
         );
         let appliance = Appliance::parse(&format!("{GOOD}\n{waf}"), "redan.toml").unwrap();
-        let all = &appliance.services.values().next().unwrap().waf.as_ref().unwrap().exceptions;
+        let all = &appliance
+            .services
+            .values()
+            .next()
+            .unwrap()
+            .waf
+            .as_ref()
+            .unwrap()
+            .exceptions;
         let first = "SecRule REQUEST_FILENAME \"@beginsWith /a/\" \"id:7190000,phase:1,pass,nolog,t:none,\
             ctl:ruleRemoveTargetById=5-5;ARGS:q,ctl:ruleRemoveTargetById=7-9;ARGS:q\"\n";
-        let second = "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=5-5\"\n";
+        let second =
+            "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=5-5\"\n";
         assert_eq!(exceptions(all, Timestamp(9_999_999)), format!("{first}{second}"));
         assert_eq!(exceptions(all, Timestamp(10_000_000)), first);
         let endings = |now| made(&waf, RULE, now).0.unwrap().endings.len();

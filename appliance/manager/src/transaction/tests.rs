@@ -547,7 +547,10 @@ fn an_exception_that_ends_is_taken_back_without_a_commit_and_said_once() {
     };
     let mut manager = Transactions::new(earth, Some("first".into()));
     manager.tick().unwrap();
-    assert_eq!(manager.world().given[&Participant::Proxy], "first, certificate 0, exception");
+    assert_eq!(
+        manager.world().given[&Participant::Proxy],
+        "first, certificate 0, exception"
+    );
     manager.world().seconds = 100;
     for _ in 0..3 {
         manager.tick().unwrap();

@@ -335,7 +335,15 @@ mod tests {
         let page = search(&records, &WafQuery::default());
         assert_eq!(page.kept, u64::try_from(MOST).unwrap());
         let late = Timestamp(100_000_000).after(OLDEST);
-        records.add(&[WafRecord { time: late, ..record(1) }], late).unwrap();
+        records
+            .add(
+                &[WafRecord {
+                    time: late,
+                    ..record(1)
+                }],
+                late,
+            )
+            .unwrap();
         assert_eq!(search(&records, &WafQuery::default()).kept, 1);
     }
 }
