@@ -1,7 +1,7 @@
 //! What was found, as a record for the vault: what matched, what it counted, an audit record; all of it without secrets.
 
 use super::WafPlan;
-use super::mask::Masks;
+use super::mask::{Masks, path};
 use redan_http1::RequestHead;
 use redan_ipc::messages::ProxyVault;
 use redan_ipc::messages::vault::ProxyVaultRequest;
@@ -141,7 +141,7 @@ pub(crate) fn record(subject: &Subject<'_>, transaction: &Transaction) -> Option
         client: subject.client,
         method: head.method().as_str().to_owned(),
         host: head.authority().to_string(),
-        path: head.path().chars().take(1_024).collect(),
+        path: path(head.path()).chars().take(1_024).collect(),
         status: subject.status,
         blocking: plan.blocking,
         blocked: subject.blocked,
