@@ -57,32 +57,20 @@ find . -mindepth 1 -depth -type d | sed 's|^\./||' > "$work/folders"
 while read -r folder; do
 	grep -q "^$folder/ " "$work/list" || rmdir -- "$folder" 2>/dev/null || true
 done < "$work/folders"
-# The loader and libraries of the one dynamic program go with it.
-if [ ! -e usr/lib/redan/redan-pkcs11 ]; then
-	while read -r path _ place _; do
-		[ "$place" != option ] || rm -f -- "$path"
-	done < "$work/list"
-	rmdir lib 2>/dev/null || true
-fi
-
 found=$(find . -type f -perm /7000)
 [ -z "$found" ] || fail "runs with somebody else's rights: $found"
-# Links of the modules' folder do not reach the image; `lib64` leads to the loader of the one dynamic program.
-found=$(find . ! -type f ! -type d ! -path './lib/modules/*' ! -path ./lib64)
+# Links of the modules' folder do not reach the image.
+found=$(find . ! -type f ! -type d ! -path './lib/modules/*')
 [ -z "$found" ] || fail "is neither file nor folder: $found"
 found=$(find . -type f -perm /022)
 [ -z "$found" ] || fail "can be written by others than root: $found"
 
-# Each program: at a random place, no dynamic loader (but for the one that is allowed it), nothing bound late, no executable stack.
+# Each program: at a random place, no dynamic loader, nothing bound late, no executable stack.
 find . -type f -perm /111 | sed 's|^\./||' > "$work/programs"
 while read -r program; do
 	# A script would need an interpreter, and a page of configuration should not be executable.
 	"$readelf" -hldW "$program" > "$work/elf" 2>/dev/null || fail "$program is executable and not a program"
-	case $program in
-	*.so | *.so.*) continue ;;
-	usr/lib/redan/redan-pkcs11) ;;
-	*) ! grep -q ' INTERP ' "$work/elf" || fail "$program is not static" ;;
-	esac
+	! grep -q ' INTERP ' "$work/elf" || fail "$program is not static"
 	grep -q 'Type: *DYN' "$work/elf" || fail "$program does not run at a random place (PIE)"
 	grep -q ' GNU_RELRO ' "$work/elf" || fail "$program has no read-only relocations"
 	grep -q 'FLAGS_1.*NOW' "$work/elf" || fail "$program is bound late"

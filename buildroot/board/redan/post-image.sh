@@ -19,7 +19,6 @@ sed -e '/^#/d' -e '/^$/d' "$here/root.list" | while read -r path _ place _; do
 	build:*) ;;
 	*:*/) mkdir -p "$tree/$path" ;;
 	*)
-		[ "$place" = image ] || [ -e "$TARGET_DIR/$path" ] || continue
 		mkdir -p "$tree/$(dirname "$path")"
 		cp -P --preserve=mode,timestamps "$TARGET_DIR/$path" "$tree/$path"
 		;;

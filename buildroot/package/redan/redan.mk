@@ -68,26 +68,4 @@ define REDAN_INSTALL_TARGET_CMDS
 	)
 endef
 
-ifeq ($(BR2_PACKAGE_REDAN_PKCS11),y)
-# A build of its own: cargo has no flag for "dynamic" that belongs to one package. The other services' flags, but for the first.
-define REDAN_BUILD_PKCS11
-	cd $(@D) && \
-	$(TARGET_MAKE_ENV) \
-		$(TARGET_CONFIGURE_OPTS) \
-		$(PKG_CARGO_ENV) \
-		$(REDAN_CARGO_ENV) \
-		RUSTFLAGS='-C target-feature=-crt-static --cfg getrandom_backend="linux_getrandom"' \
-		cargo build --offline --locked --release \
-			--target-dir $(@D)/target/dynamic --package redan-pkcs11
-endef
-REDAN_POST_BUILD_HOOKS += REDAN_BUILD_PKCS11
-
-define REDAN_INSTALL_PKCS11
-	$(INSTALL) -D -m 0755 \
-		$(@D)/target/dynamic/$(RUSTC_TARGET_NAME)/release/redan-pkcs11 \
-		$(TARGET_DIR)/usr/lib/redan/redan-pkcs11
-endef
-REDAN_POST_INSTALL_TARGET_HOOKS += REDAN_INSTALL_PKCS11
-endif
-
 $(eval $(cargo-package))
