@@ -33,26 +33,43 @@ fn run<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> (bool, String) {
     (status.success(), String::from_utf8(said).unwrap())
 }
 
+/// Each crate's `Cargo.toml`, as a path below the repository.
+fn manifests(repository: &Path) -> Vec<PathBuf> {
+    let folders = ["appliance", "image"].map(|folder| fs::read_dir(repository.join(folder)));
+    let crates = folders
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.unwrap().path().join("Cargo.toml"));
+    let exist = crates.filter(|path| path.exists());
+    exist
+        .map(|path| path.strip_prefix(repository).unwrap().to_owned())
+        .collect()
+}
+
 /// A copy of what `buildroot/check files` reads.
 struct Copy(TempDir);
 
 impl Copy {
     fn new() -> Self {
         let copy = Self(TempDir::new().unwrap());
-        for path in [
-            "Cargo.toml",
-            "LICENSE",
-            "deny.toml",
-            ".cargo",
-            "appliance/supervisor/src/manifest.rs",
-            "buildroot",
-        ] {
-            let target = copy.path(path);
-            fs::create_dir_all(target.parent().unwrap()).unwrap();
-            let source = repository().join(path);
-            let done = Command::new("cp").arg("-a").args([source, target]).status().unwrap();
-            assert!(done.success(), "{path}");
-        }
+        let done = Command::new("cp")
+            .args([
+                "-a",
+                "--parents",
+                "Cargo.toml",
+                "LICENSE",
+                "deny.toml",
+                ".cargo",
+                "buildroot",
+            ])
+            .arg("appliance/supervisor/src/manifest.rs")
+            .args(manifests(&repository()))
+            .arg(copy.0.path())
+            .current_dir(repository())
+            .status()
+            .unwrap();
+        assert!(done.success());
         copy
     }
 
@@ -213,7 +230,11 @@ fn a_kernel_setting_that_would_be_lost_is_found() {
     let copy = Copy::new();
     let fragment = "buildroot/board/redan/linux.fragment";
     // Without the first, the screen cannot be left out; the other two were never settings of a kernel.
-    copy.replace(fragment, "CONFIG_EXPERT=y\n", "CONFIG_REDAN=y\n# CONFIG_OTHER_REDAN is not set\n");
+    copy.replace(
+        fragment,
+        "CONFIG_EXPERT=y\n",
+        "CONFIG_REDAN=y\n# CONFIG_OTHER_REDAN is not set\n",
+    );
     // The folder that the other test has unpacked the source to serves here, too.
     let cache = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
     let output = Command::new("timeout")
@@ -378,6 +399,7 @@ fn only_what_the_list_names_reaches_the_root_tree() {
     found.sort_unstable();
     let expected = [
         ".",
+        "./boot",
         "./data",
         "./dev",
         "./etc",

@@ -49,7 +49,7 @@ while read -r path _ place _; do
 	case $path in
 	*/) mkdir -p "$path" ;;
 	*'/*') ;;
-	*) [ "$place" != image ] || [ -f "$path" ] || fail "$path is on the list and was not built" ;;
+	*) [ "$place" = build ] || [ -f "$path" ] || fail "$path is on the list and was not built" ;;
 	esac
 done < "$work/list"
 # The deepest first. A folder that holds something stays, and rmdir says so.

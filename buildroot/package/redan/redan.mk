@@ -30,7 +30,8 @@ REDAN_LICENSE = \
 	Zlib (crates)
 REDAN_LICENSE_FILES = LICENSE
 
-REDAN_CRATES_DIR = $(call qstrip,$(BR2_PACKAGE_REDAN_CRATES))
+# post-image.sh finds the assembler's crates there, too.
+export REDAN_CRATES_DIR = $(call qstrip,$(BR2_PACKAGE_REDAN_CRATES))
 REDAN_RELEASE_DIR = $(@D)/target/$(RUSTC_TARGET_NAME)/release
 
 # PID 1 and what its manifest starts.
@@ -41,7 +42,7 @@ REDAN_BINARIES = \
 	redan-network \
 	redan-proxy \
 	redan-console
-REDAN_CARGO_BUILD_OPTS = $(addprefix --package=,$(REDAN_BINARIES))
+REDAN_CARGO_BUILD_OPTS = --workspace $(addprefix --bin=,$(REDAN_BINARIES))
 
 # The crates' C code is compiled by the toolchain's wrapper, which adds the hardening flags of the configuration; CMake would not ask it.
 REDAN_CARGO_ENV = AWS_LC_SYS_CMAKE_BUILDER=0
