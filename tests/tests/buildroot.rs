@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-const SERVICES: [&str; 6] = ["console", "manager", "network", "proxy", "supervisor", "vault"];
-
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -340,6 +338,14 @@ fn a_crate_that_is_not_what_the_lock_file_says_is_refused() {
     assert!(!good && said.contains("small-1.2.3.crate is not in"), "{said}");
 }
 
+/// Our programs, as the list of the root tree names them.
+fn programs() -> Vec<String> {
+    let list = fs::read_to_string(repository().join("buildroot/board/redan/root.list")).unwrap();
+    let ours = list.lines().filter_map(|line| line.strip_prefix("usr/lib/redan/"));
+    ours.filter_map(|line| Some(line.split_once(' ')?.0.to_owned()))
+        .collect()
+}
+
 /// A target folder as Buildroot leaves it: the services, and much that nobody asked for.
 fn target() -> TempDir {
     // Beside the binaries, so that they can be linked instead of copied.
@@ -354,8 +360,7 @@ fn target() -> TempDir {
     ] {
         fs::create_dir_all(at(folder)).unwrap();
     }
-    for service in SERVICES {
-        let name = format!("redan-{service}");
+    for name in programs() {
         fs::hard_link(binary(&name), at("usr/lib/redan").join(&name)).unwrap();
     }
     for file in [
@@ -418,7 +423,7 @@ fn only_what_the_list_names_reaches_the_root_tree() {
     assert_eq!(found, expected);
     assert_eq!(
         fs::read_dir(target.path().join("usr/lib/redan")).unwrap().count(),
-        SERVICES.len()
+        programs().len()
     );
 }
 
