@@ -154,6 +154,18 @@ fn a_copy_that_has_come_apart_is_refused() {
             "CONFIG_SECCOMP is set twice",
         ),
         (
+            "buildroot/configs/redan_x86_64_defconfig",
+            "BR2_LINUX_KERNEL_ZSTD=y\n",
+            "",
+            "overrule CONFIG_KERNEL_ZSTD",
+        ),
+        (
+            "buildroot/configs/redan_x86_64_defconfig",
+            "BR2_PACKAGE_HOST_KMOD_XZ=y\n",
+            "",
+            "depmod could not read",
+        ),
+        (
             "buildroot/prepare",
             "mkdir -p \"$1\"",
             "mkdir -p \"$1",
