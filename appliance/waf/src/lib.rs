@@ -12,5 +12,6 @@ pub mod bytes;
 pub mod engine;
 pub mod injection;
 pub mod operator;
+pub mod pack;
 pub mod seclang;
 pub mod transform;
