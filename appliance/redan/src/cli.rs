@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use redan_ipc::messages::audit::Outcome;
 use redan_types::{Cidr, Generation, RecordId, RoleName, Timestamp, UserName};
 
+use crate::waf::WafCommand;
+
 /// Looks after a Redan appliance: its state, its configuration, its users and its audit log.
 #[derive(Debug, Parser)]
 #[command(
@@ -62,6 +64,9 @@ pub(crate) enum Command {
     Blocklist,
     /// Show what each rule of the packet filter counted.
     Counters,
+    /// Check the rules of the web application firewall and explain its verdicts.
+    #[command(subcommand)]
+    Waf(WafCommand),
 }
 
 #[derive(Debug, Subcommand)]

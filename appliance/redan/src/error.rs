@@ -30,6 +30,8 @@ pub(crate) enum CommandError {
     NobodyListens(PathBuf),
     #[error("{} belongs to somebody else: run this command as root, or as the user that started the appliance", .0.display())]
     NotAllowed(PathBuf),
+    #[error("{}: there are no rule files (*.conf) here", .0.display())]
+    NoRules(PathBuf),
     #[error("no service {0} runs")]
     NoProcess(String),
     #[error("nothing waits for confirmation")]
@@ -42,6 +44,13 @@ pub(crate) enum CommandError {
     Read { path: PathBuf, source: io::Error },
     #[error("refused: {0}")]
     Refused(String),
+    #[error("{}", path.display())]
+    Sample {
+        path: PathBuf,
+        source: redan_waf::sample::SampleError,
+    },
+    #[error("the rule set has more than {0} files")]
+    TooManyRuleFiles(usize),
     #[error("cannot run {}, which belongs beside this command", path.display())]
     Verifier { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]

@@ -4,7 +4,8 @@
 //! the data path, the proxy calls the compiled rules.
 //!
 //! [`seclang`] reads rule files and compiles them, [`engine`] runs transactions, [`body`] takes request bodies apart, [`transform`],
-//! [`operator`] and [`injection`] are the pure functions that rules are made of.
+//! [`operator`] and [`injection`] are the pure functions that rules are made of. [`pack`] is rules of our own, [`exception`] makes
+//! exclusions of events, [`sample`] reads requests from text for tools.
 #![forbid(unsafe_code)]
 
 pub mod body;
@@ -12,5 +13,6 @@ pub mod bytes;
 pub mod engine;
 pub mod injection;
 pub mod operator;
+pub mod sample;
 pub mod seclang;
 pub mod transform;

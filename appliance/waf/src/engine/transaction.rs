@@ -5,8 +5,10 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use redan_types::Timestamp;
 
 use super::{
-    Collections, Event, Fields, Intervention, NoCollections, RuleSet, TextId, Texts, Variable, Word,
-    select::{Candidate, Item, ListCache, Summary, Versions},
+    Collections, Event, Fields, Intervention, NoCollections, RuleSet, Score, TextId, Texts, Variable, Word,
+    batch::{Candidate, Summary},
+    cost::Watch,
+    select::{Item, ListCache, Versions},
 };
 use crate::{
     body::xml::Document,
@@ -79,9 +81,13 @@ pub struct Transaction {
     pub(super) all_matches: bool,
     pub(super) events: Vec<Event>,
     pub(super) events_left: usize,
+    pub(super) events_cut: bool,
     pub(super) intervention: Option<Intervention>,
     pub(super) audit_wanted: bool,
     pub(super) scratch: Vec<u8>,
+    /// What the rule that runs has added to the scores since its last report.
+    pub(super) score: Score,
+    pub(super) watch: Option<Box<Watch>>,
 }
 
 /// What `allow` lets through.
@@ -159,9 +165,12 @@ impl Transaction {
             all_matches: false,
             events: Vec::new(),
             events_left: MOST_EVENTS,
+            events_cut: false,
             intervention: None,
             audit_wanted: false,
             scratch: Vec::new(),
+            score: Score::default(),
+            watch: None,
             rules,
         };
         transaction.clear();
@@ -187,6 +196,12 @@ impl Transaction {
     /// Also reports matches of rules that are not for the log.
     pub fn report_all_matches(&mut self) {
         self.all_matches = true;
+    }
+
+    /// The rule set that it runs through.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules)
     }
 
     /// What matched so far.
@@ -217,6 +232,21 @@ impl Transaction {
             Word::Number(number) => number.to_string(),
             Word::Text(text) => String::from_utf8_lossy(self.texts.get(text)).into_owned(),
         })
+    }
+
+    /// The path of the request as rules see it (`REQUEST_FILENAME`): decoded, without a query; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.fields.single(Variable::RequestFilename) {
+            Some(Word::Text(text)) => String::from_utf8_lossy(self.texts.get(text)).into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether more rules matched than are reported: [`Self::events`] is not all of them then.
+    #[must_use]
+    pub fn events_are_cut(&self) -> bool {
+        self.events_cut
     }
 
     fn clear(&mut self) {
@@ -269,8 +299,10 @@ impl Transaction {
         self.all_matches = false;
         self.events.clear();
         self.events_left = MOST_EVENTS;
+        self.events_cut = false;
         self.intervention = None;
         self.audit_wanted = false;
+        self.watch = None;
         for variable in ZERO_AT_FIRST {
             self.fields.set(*variable, Word::Number(0));
         }

@@ -27,6 +27,7 @@ use self::identity::Identity;
 use self::need::Need;
 use self::pattern::{Found, Pattern, WORD};
 use self::phrases::Phrases;
+pub(crate) use self::text::words;
 use crate::bytes::ByteSet;
 use crate::injection;
 
@@ -95,6 +96,15 @@ pub enum Lookup {
     Geo,
     /// `@rbl`: a block list in the DNS, by its domain.
     BlockList(String),
+}
+
+/// Which engine runs a pattern.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PatternKind {
+    /// The linear-time engine alone.
+    Regular,
+    /// Where a looser regular pattern matches, the backtracking engine, within its step limit.
+    Backtracking,
 }
 
 /// A compiled operator.
@@ -171,7 +181,7 @@ impl Operator {
             K::IpMatch => Matcher::Addresses(Addresses::parse(argument, kind.name())?),
             K::IpMatchFromFile => {
                 let mut all = Addresses::default();
-                for name in text::words(argument) {
+                for name in words(argument) {
                     all.add_file(file(&name)?, kind.name())?;
                 }
                 Matcher::Addresses(all.sorted())
@@ -182,7 +192,7 @@ impl Operator {
                 Matcher::Phrases(Box::new(phrases))
             }
             K::PmFromFile => {
-                let names = text::words(argument);
+                let names = words(argument);
                 let contents = names.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
                 let phrases = Phrases::parse_files(&contents, kind.name())?;
                 need = phrases.need();
@@ -257,6 +267,39 @@ impl Operator {
             Matcher::Bytes(allowed) => !union.within(*allowed),
             _ => self.need.may_be_met(union, shortest, longest),
         }
+    }
+
+    /// The pattern, if the operator has one: whether it needs the backtracking engine.
+    #[must_use]
+    pub fn pattern(&self) -> Option<PatternKind> {
+        let pattern = match &self.matcher {
+            Matcher::Pattern(pattern) => pattern,
+            Matcher::Identity(identity) => &identity.pattern,
+            _ => return None,
+        };
+        Some(if pattern.is_regular() {
+            PatternKind::Regular
+        } else {
+            PatternKind::Backtracking
+        })
+    }
+
+    /// About how many bytes of memory the compiled operator takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + match &self.matcher {
+                Matcher::Identity(identity) => identity.pattern.memory(),
+                Matcher::Pattern(pattern) => pattern.memory(),
+                Matcher::Phrases(phrases) => phrases.memory(),
+                Matcher::Contains(finder) => size_of_val(finder.as_ref()) + finder.needle().len(),
+                Matcher::Text(text) => text.len(),
+                Matcher::Addresses(_)
+                | Matcher::Bytes(_)
+                | Matcher::Lookup(_)
+                | Matcher::Number(_)
+                | Matcher::Plain => 0,
+            }
     }
 
     /// Whether the value matches. `present` is [`ByteSet::of`] the value.
@@ -335,6 +378,7 @@ fn evaluate_plain(kind: OperatorKind, value: &[u8], captures: &mut Captures) -> 
 }
 
 fn search(pattern: &Pattern, kind: OperatorKind, value: &[u8], captures: &mut Captures) -> bool {
+    captures.count_search();
     let mut steps = captures.step_limit();
     let global = kind == OperatorKind::RxGlobal && captures.wanted();
     let mut matched = false;

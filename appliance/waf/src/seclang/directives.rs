@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Problem, RuleActions, RuleError, RuleFiles, Settings, Slots, TargetText,
+    compile::Mistakes,
     control::{Which, id_range, switch},
     files::Beside,
     lines::{Directive, directives},
@@ -65,6 +66,8 @@ pub(super) struct Reading {
     defaults: Arc<Defaults>,
     /// The rules of a chain that is not complete yet.
     open: Vec<WrittenRule>,
+    /// Whether the next rules belong to a chain of which one has a mistake.
+    spoilt: bool,
 }
 
 /// How deep files may include each other.
@@ -72,36 +75,61 @@ const MAX_INCLUDES: usize = 16;
 
 impl Reading {
     /// Reads a file and what it includes.
-    pub(super) fn file(&mut self, files: &RuleFiles, path: &str, depth: usize) -> Result<(), RuleError> {
+    pub(super) fn file(
+        &mut self,
+        files: &RuleFiles,
+        path: &str,
+        depth: usize,
+        mistakes: &mut Mistakes,
+    ) -> Result<(), RuleError> {
         let error = |line, problem| RuleError {
             file: path.to_owned(),
             line,
             problem,
         };
-        let text = files
-            .get(path)
-            .ok_or_else(|| error(0, Problem::MissingFile(path.to_owned())))?;
+        let Some(text) = files.get(path) else {
+            return mistakes.note(Err(error(0, Problem::MissingFile(path.to_owned()))));
+        };
         if depth > MAX_INCLUDES {
             return Err(error(0, Problem::NestedIncludes));
         }
         let name: Arc<str> = Arc::from(path);
-        for directive in directives(text).map_err(|(line, problem)| error(line, problem))? {
+        let directives = match directives(text) {
+            Ok(directives) => directives,
+            // What follows an open quote is anybody's guess.
+            Err((line, problem)) => return mistakes.note(Err(error(line, problem))),
+        };
+        for directive in directives {
             let lowered = directive.name.to_ascii_lowercase();
             if lowered == "include" || lowered == "includeoptional" {
                 let found = self
                     .included(files, path, &directive)
-                    .map_err(|problem| error(directive.line, problem))?;
-                for path in found {
-                    self.file(files, &path, depth + 1)?;
+                    .map_err(|problem| error(directive.line, problem));
+                match found {
+                    Ok(found) => {
+                        for path in found {
+                            self.file(files, &path, depth + 1, mistakes)?;
+                        }
+                    }
+                    Err(missing) => mistakes.note(Err(missing))?,
                 }
                 continue;
             }
             let line = directive.line;
-            self.directive(&lowered, directive, &name, &files.beside(path))
-                .map_err(|problem| error(line, problem))?;
+            let continues = continues(&directive);
+            if self.spoilt && lowered == "secrule" {
+                self.spoilt = continues;
+                continue;
+            }
+            let read = self.directive(&lowered, directive, &name, &files.beside(path));
+            if read.is_err() {
+                self.open.clear();
+            }
+            self.spoilt = read.is_err() && continues;
+            mistakes.note(read.map_err(|problem| error(line, problem)))?;
         }
-        match self.open.first() {
-            Some(rule) => Err(error(rule.line, Problem::ChainOpen)),
+        match std::mem::take(&mut self.open).first() {
+            Some(rule) => mistakes.note(Err(error(rule.line, Problem::ChainOpen))),
             None => Ok(()),
         }
     }
@@ -416,6 +444,14 @@ const WITHOUT_EFFECT: &[&str] = &[
     "secwritestatelimit",
 ];
 
+/// Whether a rule says that another is chained to it, as far as one can tell before it has been read.
+fn continues(directive: &Directive) -> bool {
+    let actions = directive.arguments.last().map_or(&[][..], Vec::as_slice);
+    actions
+        .split(|byte| *byte == b',')
+        .any(|action| action.trim_ascii().eq_ignore_ascii_case(b"chain"))
+}
+
 fn count(directive: &Directive, wanted: &'static str) -> Problem {
     Problem::ArgumentCount {
         directive: directive.name.clone(),
@@ -448,7 +484,7 @@ fn linked_id(what: &str, text: &[u8]) -> Result<(u64, usize), Problem> {
 }
 
 /// `!@name argument`; without a name it is `rx`.
-fn split_operator(text: &[u8]) -> (bool, String, Vec<u8>) {
+pub(super) fn split_operator(text: &[u8]) -> (bool, String, Vec<u8>) {
     let text = text.trim_ascii_start();
     let (negated, text) = text
         .strip_prefix(b"!")
