@@ -13,6 +13,7 @@ pub mod bytes;
 pub mod engine;
 pub mod injection;
 pub mod operator;
+pub mod pack;
 pub mod sample;
 pub mod seclang;
 pub mod transform;

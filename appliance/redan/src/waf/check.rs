@@ -182,9 +182,10 @@ impl<'a> Report<'a> {
             self.backtracking.len()
         ));
         for (rule, file, line) in &self.backtracking {
+            let name = file.rsplit_once('/').map_or(file.as_str(), |(_, name)| name);
             text.push_str(&wrapped(
                 &format!("          {rule}  "),
-                &format!("{}:{line}", clean(file)),
+                &format!("{}:{line}", clean(name)),
             ));
         }
         let memory = size(u64::try_from(self.memory).unwrap_or(u64::MAX));

@@ -365,9 +365,14 @@ fn matched(event: &Event) -> String {
     if !event.data.is_empty() {
         text.push_str(&wrapped("            data      ", &value(&event.data)));
     }
+    let file = event
+        .rule
+        .file
+        .rsplit_once('/')
+        .map_or(event.rule.file.as_ref(), |(_, name)| name);
     text.push_str(&wrapped(
         "            rule at   ",
-        &format!("{}:{}", clean(&event.rule.file), event.rule.line),
+        &format!("{}:{}", clean(file), event.rule.line),
     ));
     text
 }

@@ -94,12 +94,14 @@ impl Reading {
             return Err(error(0, Problem::NestedIncludes));
         }
         let name: Arc<str> = Arc::from(path);
-        let directives = match directives(text) {
-            Ok(directives) => directives,
-            // What follows an open quote is anybody's guess.
-            Err((line, problem)) => return mistakes.note(Err(error(line, problem))),
-        };
-        for directive in directives {
+        for directive in directives(text) {
+            let directive = match directive {
+                Ok(directive) => directive,
+                Err((line, problem)) => {
+                    mistakes.note(Err(error(line, problem)))?;
+                    continue;
+                }
+            };
             let lowered = directive.name.to_ascii_lowercase();
             if lowered == "include" || lowered == "includeoptional" {
                 let found = self
