@@ -91,6 +91,7 @@ impl Answerer {
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
+            OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
@@ -98,6 +99,7 @@ impl Answerer {
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
+            ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
             _ => return Err(odd_answer()),
         })
     }

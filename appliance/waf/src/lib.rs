@@ -14,6 +14,9 @@ pub mod engine;
 pub mod injection;
 pub mod operator;
 pub mod pack;
+<<<<<<< HEAD
 pub mod sample;
+=======
+>>>>>>> serve
 pub mod seclang;
 pub mod transform;

@@ -5,6 +5,7 @@ use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
 use super::status::ApplianceStatus;
 use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
+use super::waf::{WafReply, WafRequest};
 use redan_types::{Generation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +172,8 @@ pub enum OperatorRequest {
     VaultHealth,
     /// The certificates in use.
     Certificates,
+    /// What the web application firewall found.
+    Waf(WafRequest),
 }
 
 /// The answer to an operator.
@@ -192,6 +195,8 @@ pub enum OperatorReply {
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
+    /// From the vault.
+    Waf(WafReply),
     /// Not done, and why.
     Refused(String),
 }

@@ -1,0 +1,278 @@
+//! The web application firewall's part of a configuration: rule files asked of the supervisor, settings and exceptions written as
+//! rules, everything compiled once here, off the data path, so that a mistake refuses the commit and not a request.
+
+use crate::world::PlanError;
+use redan_config::{Appliance, Beyond, ExceptionPath, RuleSetName, Waf, WafException, WafMode};
+use redan_ipc::rules::{RuleArchive, assemble};
+use redan_ipc::slice::{RuleSource, WafPolicy};
+use redan_types::{ServiceName, Timestamp};
+use redan_waf::seclang::{Compiler, DEFAULTS, RuleFiles};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Where the Core Rule Set is looked for when the document does not say: the appliance's own, then Debian's.
+const CRS: [(&str, Option<&str>); 2] = [
+    ("/usr/share/redan/rules/crs", None),
+    (
+        "/usr/share/modsecurity-crs",
+        Some("/etc/modsecurity/crs/crs-setup.conf"),
+    ),
+];
+/// Ids of the rules that are made here: settings, then exceptions.
+const SETTINGS_ID: u32 = 7_180_000;
+const EXCEPTIONS_ID: u32 = 7_190_000;
+/// Rule sets of one configuration.
+const SETS: usize = 4;
+
+/// The rules of all services.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// The rule sets.
+    pub sets: Vec<RuleArchive>,
+    /// What each service compiles.
+    pub services: BTreeMap<ServiceName, WafPolicy>,
+    /// Exceptions that end, and when.
+    pub endings: Vec<(Timestamp, String)>,
+}
+
+/// Rules that have been compiled without a mistake, by the hash of everything that they were made of.
+#[derive(Debug, Default)]
+pub struct Compiled(BTreeSet<[u8; 32]>);
+
+/// Makes the rules of all services. `fetch` gives the rule files of a folder, or says why there are none.
+///
+/// # Errors
+/// A rule set that is not there, or a mistake in a rule with its file and line.
+pub fn rules(
+    appliance: &Appliance,
+    now: Timestamp,
+    compiled: &mut Compiled,
+    mut fetch: impl FnMut(&str, Option<&str>) -> Result<Result<RuleArchive, String>, PlanError>,
+) -> Result<Rules, PlanError> {
+    let mut rules = Rules::default();
+    let mut places: BTreeMap<&RuleSetName, u16> = BTreeMap::new();
+    let mut reasons = Vec::new();
+    let (mut compiler, mut sound) = (Compiler::new(), BTreeSet::new());
+    for (name, service) in &appliance.services {
+        let Some(waf) = service.waf.as_ref().filter(|waf| waf.mode != WafMode::Off) else {
+            continue;
+        };
+        let place = match places.get(&waf.rules) {
+            Some(place) => *place,
+            None if rules.sets.len() >= SETS => {
+                reasons.push(format!("more than {SETS} rule sets are in use"));
+                break;
+            }
+            None => match find(appliance, &waf.rules, &mut fetch)? {
+                Ok(archive) => {
+                    let place = u16::try_from(rules.sets.len()).unwrap_or(u16::MAX);
+                    rules.sets.push(archive);
+                    places.insert(&waf.rules, place);
+                    place
+                }
+                Err(reason) => {
+                    reasons.push(format!("service {name}: {reason}"));
+                    continue;
+                }
+            },
+        };
+        let sources = sources(waf, place, now);
+        match check(&sources, &rules.sets, &mut compiler, compiled) {
+            Ok(hash) => drop(sound.insert(hash)),
+            Err(reason) => reasons.push(format!("service {name}, web application firewall: {reason}")),
+        }
+        for exception in waf.exceptions.iter().filter(|exception| !has_ended(exception, now)) {
+            let ending = exception.expires.map(|moment| (moment.0, described(name, exception)));
+            rules.endings.extend(ending);
+        }
+        rules.services.insert(
+            name.clone(),
+            WafPolicy {
+                blocking: waf.mode == WafMode::Block,
+                sources,
+                response_bodies: waf.response_bodies,
+                paranoia: waf.paranoia,
+                inbound_threshold: waf.inbound_threshold,
+                outbound_threshold: waf.outbound_threshold,
+            },
+        );
+    }
+    if !reasons.is_empty() {
+        return Err(PlanError::Refused(reasons));
+    }
+    compiled.0 = sound;
+    Ok(rules)
+}
+
+fn find(
+    appliance: &Appliance,
+    name: &RuleSetName,
+    fetch: &mut impl FnMut(&str, Option<&str>) -> Result<Result<RuleArchive, String>, PlanError>,
+) -> Result<Result<RuleArchive, String>, PlanError> {
+    if let Some(set) = appliance.rule_sets.get(name) {
+        let setup = set.setup.as_ref().map(redan_config::FolderPath::as_str);
+        let found = fetch(set.directory.as_str(), setup)?;
+        return Ok(found.map_err(|reason| format!("the rule set {name} cannot be used: {reason}")));
+    }
+    let mut reasons = Vec::new();
+    for (directory, setup) in CRS {
+        match fetch(directory, setup)? {
+            Ok(archive) => return Ok(Ok(archive)),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Ok(Err(format!(
+        "the OWASP Core Rule Set is not installed ({}): install Debian's package modsecurity-crs, or name the folder of a rule set in \
+         [rule-sets.{name}]",
+        reasons.join("; ")
+    )))
+}
+
+/// Compiles unless the very same has been compiled before; gives its hash.
+fn check(
+    sources: &[RuleSource],
+    sets: &[RuleArchive],
+    compiler: &mut Compiler,
+    compiled: &Compiled,
+) -> Result<[u8; 32], String> {
+    let files = assemble(sources, sets).map_err(|error| error.to_string())?;
+    let mut hash = Sha256::new();
+    for (name, content, is_rules) in &files {
+        // Lengths keep what is beside each other apart.
+        hash.update(name.len().to_le_bytes());
+        hash.update(name);
+        hash.update(content.len().to_le_bytes());
+        hash.update(content);
+        hash.update([u8::from(*is_rules)]);
+    }
+    let hash = hash.finalize().into();
+    if compiled.0.contains(&hash) {
+        return Ok(hash);
+    }
+    let mut all = RuleFiles::new();
+    let mut order = Vec::new();
+    for (name, content, is_rules) in files {
+        if is_rules {
+            order.push(name.clone());
+        }
+        all.insert(name, content);
+    }
+    let order: Vec<&str> = order.iter().map(String::as_str).collect();
+    match compiler.compile(&all, &order) {
+        Ok(_) => Ok(hash),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What a service compiles, in order. Settings of the engine come last: no file of a rule set has the last word about them.
+fn sources(waf: &Waf, set: u16, now: Timestamp) -> Vec<RuleSource> {
+    let text = |name: &str, text: String| RuleSource::Text {
+        name: name.to_owned(),
+        text,
+    };
+    let custom = |when: &str, texts: &[redan_config::RuleText]| -> Vec<RuleSource> {
+        let texts = texts.iter().enumerate();
+        texts
+            .map(|(index, own)| text(&format!("waf.custom.{when}[{index}]"), own.0.clone()))
+            .collect()
+    };
+    let mut sources = vec![
+        text("defaults.conf", String::from_utf8_lossy(DEFAULTS).into_owned()),
+        RuleSource::Setup(set),
+        text("levels.conf", levels(waf)),
+        text("exceptions.conf", exceptions(&waf.exceptions, now)),
+    ];
+    sources.extend(custom("before", &waf.custom.before));
+    if waf.code_injection {
+        sources.push(text("code-injection.conf", redan_waf::pack::CODE_INJECTION.to_owned()));
+    }
+    sources.push(RuleSource::Rules(set));
+    sources.extend(custom("after", &waf.custom.after));
+    sources.push(text("settings.conf", settings(waf)));
+    sources
+}
+
+/// Levels and thresholds as the Core Rule Set reads them, in the names of both its third and its fourth version.
+fn levels(waf: &Waf) -> String {
+    let Waf {
+        paranoia,
+        inbound_threshold,
+        outbound_threshold,
+        sampling,
+        ..
+    } = waf;
+    let detection = waf.detection_paranoia.unwrap_or(*paranoia);
+    let early = u8::from(waf.early_blocking);
+    format!(
+        "SecAction \"id:{SETTINGS_ID},phase:1,pass,nolog,t:none,\
+         setvar:tx.paranoia_level={paranoia},setvar:tx.executing_paranoia_level={detection},\
+         setvar:tx.blocking_paranoia_level={paranoia},setvar:tx.detection_paranoia_level={detection},\
+         setvar:tx.inbound_anomaly_score_threshold={inbound_threshold},\
+         setvar:tx.outbound_anomaly_score_threshold={outbound_threshold},\
+         setvar:tx.early_blocking={early},setvar:tx.sampling_percentage={sampling}\"\n"
+    )
+}
+
+fn settings(waf: &Waf) -> String {
+    let engine = if waf.mode == WafMode::Block {
+        "On"
+    } else {
+        "DetectionOnly"
+    };
+    let beyond = match waf.request_body_beyond {
+        Beyond::Pass => "ProcessPartial",
+        Beyond::Refuse => "Reject",
+    };
+    let responses = if waf.response_bodies { "On" } else { "Off" };
+    let limit = waf.request_body.0;
+    format!(
+        "SecRuleEngine {engine}\nSecRequestBodyAccess On\nSecRequestBodyLimit {limit}\nSecRequestBodyNoFilesLimit {limit}\n\
+         SecRequestBodyLimitAction {beyond}\nSecResponseBodyAccess {responses}\nSecResponseBodyLimit 1048576\n\
+         SecResponseBodyLimitAction ProcessPartial\nSecAuditEngine RelevantOnly\nSecAuditLogParts ABFHZ\n"
+    )
+}
+
+fn has_ended(exception: &WafException, now: Timestamp) -> bool {
+    exception.expires.is_some_and(|moment| moment.0 <= now)
+}
+
+/// Each exception that has not ended as the narrowest rule: on its path, for its parameter.
+fn exceptions(all: &[WafException], now: Timestamp) -> String {
+    let mut text = String::new();
+    for (id, exception) in (EXCEPTIONS_ID..).zip(all) {
+        if has_ended(exception, now) {
+            continue;
+        }
+        let (operator, path) = match &exception.path {
+            ExceptionPath::Exact(path) => ("@streq", path),
+            ExceptionPath::Prefix(path) => ("@beginsWith", path),
+        };
+        let mut actions = String::new();
+        for (first, last) in exception.rule.ranges() {
+            let (what, target) = match &exception.parameter {
+                Some(parameter) => ("ruleRemoveTargetById", format!(";{parameter}")),
+                None => ("ruleRemoveById", String::new()),
+            };
+            // Writing to a text cannot fail.
+            let _ = write!(actions, ",ctl:{what}={first}-{last}{target}");
+        }
+        let _ = writeln!(
+            text,
+            "SecRule REQUEST_FILENAME \"{operator} {path}\" \"id:{id},phase:1,pass,nolog,t:none{actions}\""
+        );
+    }
+    text
+}
+
+fn described(service: &ServiceName, exception: &WafException) -> String {
+    let parameter = exception
+        .parameter
+        .as_ref()
+        .map(|parameter| format!(" for {parameter}"))
+        .unwrap_or_default();
+    format!(
+        "service {service}: rule {} on {}{parameter} ({})",
+        exception.rule, exception.path, exception.reason
+    )
+}
