@@ -11,12 +11,10 @@
 pub mod body;
 pub mod bytes;
 pub mod engine;
+pub mod exception;
 pub mod injection;
 pub mod operator;
 pub mod pack;
-<<<<<<< HEAD
 pub mod sample;
-=======
->>>>>>> serve
 pub mod seclang;
 pub mod transform;
