@@ -289,3 +289,120 @@ fn described(service: &ServiceName, exception: &WafException) -> String {
         exception.rule, exception.path, exception.reason
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Compiled, Rules, exceptions, rules};
+    use crate::world::PlanError;
+    use redan_config::Appliance;
+    use redan_ipc::rules::{RuleArchive, RuleFile};
+    use redan_ipc::slice::RuleSource;
+    use redan_types::Timestamp;
+    use std::cell::RefCell;
+
+    const GOOD: &str = include_str!("../../../config/examples/evaluation-bare.toml");
+    const RULE: &[u8] = b"SecRule ARGS \"@rx x\" \"id:1,phase:2,deny\"\n";
+
+    fn made(waf: &str, rule: &[u8], now: u64) -> (Result<Rules, PlanError>, Vec<String>) {
+        let appliance = Appliance::parse(&format!("{GOOD}\n{waf}"), "redan.toml").unwrap();
+        let asked = RefCell::new(Vec::new());
+        let made = rules(&appliance, Timestamp(now), &mut Compiled::default(), |directory, _| {
+            asked.borrow_mut().push(directory.to_owned());
+            Ok(if directory == "/rules" {
+                let file = RuleFile {
+                    name: "rules/one.conf",
+                    content: rule,
+                };
+                Ok(RuleArchive::pack([file]).unwrap())
+            } else {
+                Err(format!("{directory} is empty"))
+            })
+        });
+        (made, asked.into_inner())
+    }
+
+    const OWN: &str =
+        "[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
+
+    #[test]
+    fn without_the_core_rule_set_the_refusal_says_what_to_install_and_where_it_was_looked_for() {
+        let (made, asked) = made("[services.shop.waf]\nmode = \"detect\"\n", RULE, 0);
+        let Err(PlanError::Refused(reasons)) = made else {
+            panic!("accepted")
+        };
+        assert_eq!(asked, ["/usr/share/redan/rules/crs", "/usr/share/modsecurity-crs"]);
+        assert!(
+            reasons[0].contains("modsecurity-crs, or name the folder"),
+            "{reasons:?}"
+        );
+        assert!(reasons[0].contains("service shop"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_service_that_is_off_asks_for_no_rules() {
+        let (made, asked) = made("[services.shop.waf]\nmode = \"off\"\n", RULE, 0);
+        assert_eq!(made.unwrap(), Rules::default());
+        assert!(asked.is_empty());
+    }
+
+    #[test]
+    fn settings_have_the_last_word_and_levels_come_before_the_rules() {
+        let (made, _) = made(OWN, b"SecRuleEngine Off\nSecRequestBodyLimit 1\n", 0);
+        let sources = made.unwrap().services.pop_first().unwrap().1.sources;
+        let names: Vec<_> = sources
+            .iter()
+            .map(|source| match source {
+                RuleSource::Text { name, .. } => name.as_str(),
+                RuleSource::Setup(_) => "setup",
+                RuleSource::Rules(_) => "rules",
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "defaults.conf",
+                "setup",
+                "levels.conf",
+                "exceptions.conf",
+                "rules",
+                "settings.conf"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_service_file_and_line() {
+        let (made, _) = made(OWN, b"\nSecRule ARGS \"@rx (\" \"id:1\"\n", 0);
+        let Err(PlanError::Refused(reasons)) = made else {
+            panic!("accepted")
+        };
+        assert!(reasons[0].starts_with("service shop"), "{reasons:?}");
+        assert!(reasons[0].contains("rules/one.conf:2"), "{reasons:?}");
+    }
+
+    #[test]
+    fn an_exception_is_as_narrow_as_it_can_be_written_and_gone_when_it_has_ended() {
+        let waf = format!(
+            "{OWN}\n[[services.shop.waf.exceptions]]\nrule = [5, \"7-9\"]\npath = \"/a/*\"\nparameter = \"ARGS:q\"\nreason = \"r\"\n\
+             [[services.shop.waf.exceptions]]\nrule = 5\npath = \"/b\"\nexpires = 1970-01-01T00:00:10Z\nreason = \"r\"\n"
+        );
+        let appliance = Appliance::parse(&format!("{GOOD}\n{waf}"), "redan.toml").unwrap();
+        let all = &appliance
+            .services
+            .values()
+            .next()
+            .unwrap()
+            .waf
+            .as_ref()
+            .unwrap()
+            .exceptions;
+        let first = "SecRule REQUEST_FILENAME \"@beginsWith /a/\" \"id:7190000,phase:1,pass,nolog,t:none,\
+            ctl:ruleRemoveTargetById=5-5;ARGS:q,ctl:ruleRemoveTargetById=7-9;ARGS:q\"\n";
+        let second =
+            "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=5-5\"\n";
+        assert_eq!(exceptions(all, Timestamp(9_999_999)), format!("{first}{second}"));
+        assert_eq!(exceptions(all, Timestamp(10_000_000)), first);
+        let endings = |now| made(&waf, RULE, now).0.unwrap().endings.len();
+        assert_eq!((endings(0), endings(10_000_000)), (1, 0));
+    }
+}

@@ -1,7 +1,8 @@
 //! The proxy alone in one process, for measuring: a signer on a thread of its own stands for the vault.
 //!
-//! `loopback FOLDER LISTEN UPSTREAM [THREADS]` writes `cert.pem` and `key.pem` (made for this run) into the folder, then serves
-//! `shop.test` with every stage on: quotas, security headers and masking.
+//! `loopback FOLDER LISTEN UPSTREAM [THREADS [RULES]]` writes `cert.pem` and `key.pem` (made for this run) into the folder, then serves
+//! `shop.test` with every stage on: quotas, security headers and masking. With
+//! RULES, the folder of a Core Rule Set with `crs-setup.conf.example` beside `rules`, every request is judged by it.
 #![allow(clippy::unwrap_used, reason = "a measuring program stops at the first mistake")]
 
 use aws_lc_rs::rand::SystemRandom;
@@ -10,8 +11,10 @@ use redan_ipc::messages::control::Listener;
 use redan_ipc::messages::sign::SignReply;
 use redan_ipc::messages::vault::{Certificate, ProxyVaultReply, ProxyVaultRequest};
 use redan_ipc::messages::{ProxySigner, ProxyVault};
+use redan_ipc::rules::{RuleArchive, RuleFile};
 use redan_ipc::slice::{
-    ConnectionLimits, HeaderPolicy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams,
+    ConnectionLimits, HeaderPolicy, ProxySlice, PublishedService, RequestLimits, Route, RuleSource, TlsVersion,
+    Upstreams, WafPolicy,
 };
 use redan_ipc::{Channel, serve};
 use redan_proxy::{Proxy, Wires};
@@ -23,6 +26,7 @@ use sha2::{Digest, Sha256};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 #[global_allocator]
@@ -34,6 +38,7 @@ fn main() {
     let listen: SocketAddr = arguments.next().unwrap().parse().unwrap();
     let upstream: SocketAddr = arguments.next().unwrap().parse().unwrap();
     let threads: u16 = arguments.next().map_or(1, |text| text.parse().unwrap());
+    let rules = arguments.next();
 
     let made = rcgen::generate_simple_self_signed(vec!["shop.test".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     std::fs::write(format!("{folder}/cert.pem"), made.cert.pem()).unwrap();
@@ -50,9 +55,11 @@ fn main() {
 
     let key = Arc::new(made.signing_key.serialize_der());
     let proxy = Proxy::start((0..threads).map(|index| wires(index, &key))).unwrap();
-    proxy
-        .prepare(Generation(1), &slice(listen, upstream, certificate))
-        .unwrap();
+    let mut slice = slice(listen, upstream, certificate);
+    if let Some(folder) = rules {
+        inspect(&mut slice, Path::new(&folder));
+    }
+    proxy.prepare(Generation(1), &slice).unwrap();
     proxy.commit(Generation(1)).unwrap();
     let entries = (0..threads).map(|thread| {
         (
@@ -97,7 +104,7 @@ fn wires(index: u16, key: &Arc<Vec<u8>>) -> Wires<'static> {
             responder.reply(&match request {
                 ProxyVaultRequest::ResolveKey { .. } => ProxyVaultReply::Principal(None),
                 ProxyVaultRequest::Audit { .. } => ProxyVaultReply::Recorded,
-                ProxyVaultRequest::Traffic(_) => ProxyVaultReply::Noted,
+                ProxyVaultRequest::Traffic(_) | ProxyVaultRequest::Waf { .. } => ProxyVaultReply::Noted,
             });
         })
     });
@@ -105,6 +112,54 @@ fn wires(index: u16, key: &Arc<Vec<u8>>) -> Wires<'static> {
         signer: Peer::fixed(signer),
         vault: Box::new(move || AsyncPeer::fixed(asking)),
         pulse: None,
+    }
+}
+
+fn inspect(slice: &mut ProxySlice, folder: &Path) {
+    let mut files = vec![(
+        "setup.conf".to_owned(),
+        std::fs::read(folder.join("crs-setup.conf.example")).unwrap_or_default(),
+    )];
+    let mut paths: Vec<_> = std::fs::read_dir(folder.join("rules"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".conf") || name.ends_with(".data") {
+            files.push((format!("rules/{name}"), std::fs::read(&path).unwrap()));
+        }
+    }
+    let files = files.iter().map(|(name, content)| RuleFile { name, content });
+    slice.rule_sets = vec![RuleArchive::pack(files).unwrap()];
+    let text = |name: &str, text: &str| RuleSource::Text {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let waf = WafPolicy {
+        blocking: true,
+        sources: vec![
+            text(
+                "defaults.conf",
+                std::str::from_utf8(redan_waf::seclang::DEFAULTS).unwrap(),
+            ),
+            RuleSource::Setup(0),
+            // Debian's settings are elsewhere than its rules.
+            text(
+                "levels.conf",
+                "SecAction \"id:7180000,phase:1,pass,nolog,setvar:tx.crs_setup_version=400\"",
+            ),
+            RuleSource::Rules(0),
+            text("settings.conf", "SecRuleEngine On\nSecResponseBodyAccess Off"),
+        ],
+        response_bodies: false,
+        paranoia: 1,
+        inbound_threshold: 5,
+        outbound_threshold: 4,
+    };
+    for service in &mut slice.services {
+        service.waf = Some(waf.clone());
     }
 }
 
@@ -164,11 +219,13 @@ fn slice(listen: SocketAddr, upstream: SocketAddr, certificate: Certificate) -> 
             rates: vec![(RoleName::parse("guest").unwrap(), 1_000_000_000)],
             fallback: None,
             mask_errors: true,
+            waf: None,
         }],
         connections: ConnectionLimits {
             total: 100_000,
             per_source: 100_000,
             handshakes: 10_000,
         },
+        rule_sets: Vec::new(),
     }
 }

@@ -538,3 +538,25 @@ proptest! {
         prop_assert!(all_run(&mut manager, runs), "{:?}: {:?}", outcome, manager.world().runs);
     }
 }
+
+#[test]
+fn an_exception_that_ends_is_taken_back_without_a_commit_and_said_once() {
+    let earth = Earth {
+        ending: Some(100),
+        ..Earth::default()
+    };
+    let mut manager = Transactions::new(earth, Some("first".into()));
+    manager.tick().unwrap();
+    assert_eq!(
+        manager.world().given[&Participant::Proxy],
+        "first, certificate 0, exception"
+    );
+    manager.world().seconds = 100;
+    for _ in 0..3 {
+        manager.tick().unwrap();
+    }
+    assert_eq!(manager.world().given[&Participant::Proxy], "first, certificate 0");
+    let said = actions(&mut manager);
+    assert_eq!(said.iter().filter(|action| *action == "waf.exception-ended").count(), 1);
+    assert_eq!(manager.world().versions.len(), 1, "nothing was committed");
+}

@@ -254,6 +254,7 @@ mod tests {
             retry_after: None,
             authenticate: false,
             content_type: None,
+            location: None,
         };
         let mut lines = Lines::default();
         write(

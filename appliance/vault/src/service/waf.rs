@@ -189,3 +189,161 @@ impl WafRecords {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, OLDEST, WafRecords};
+    use crate::store::{StateFolder, Store};
+    use redan_hal::keys::software::SoftwareDevice;
+    use redan_ipc::messages::waf::{BATCH, Score, WafMatch, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
+    use redan_types::{IncidentId, ServiceName, Timestamp};
+    use std::sync::Arc;
+
+    fn open(folder: &tempfile::TempDir) -> (WafRecords, StateFolder) {
+        let state = StateFolder::lock(folder.path()).unwrap();
+        let device = SoftwareDevice::open(folder.path()).unwrap();
+        let (store, _) = Store::open(&state, &device).unwrap();
+        let (records, notes) = WafRecords::open(Arc::new(store)).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+        (records, state)
+    }
+
+    fn record(second: u64) -> WafRecord {
+        WafRecord {
+            time: Timestamp(second * 1_000_000),
+            service: ServiceName::parse(if second % 2 == 0 { "even" } else { "odd" }).unwrap(),
+            route: None,
+            incident: IncidentId(second.to_be_bytes()),
+            client: format!("192.0.2.{}", second % 7).parse().unwrap(),
+            method: "GET".to_owned(),
+            host: "shop.test".to_owned(),
+            path: format!("/p{second}"),
+            status: 403,
+            blocking: true,
+            blocked: second % 3 == 0,
+            stopped_by: Some(949_110),
+            paranoia: 1,
+            inbound: Score { score: 5, threshold: 5 },
+            outbound: Score::default(),
+            matches: vec![WafMatch {
+                rule: 100 + second,
+                phase: 2,
+                message: "m".to_owned(),
+                severity: Some(2),
+                tags: Vec::new(),
+                collection: "ARGS".to_owned(),
+                key: "q".to_owned(),
+                excerpt: "x".to_owned(),
+                data: String::new(),
+                score: 5,
+                outbound: false,
+            }],
+            audit: "{}".to_owned(),
+        }
+    }
+
+    fn search(records: &WafRecords, query: &WafQuery) -> WafPage {
+        match records.answer(&WafRequest::Search(query.clone())).unwrap() {
+            WafReply::Page(page) => page,
+            other @ WafReply::One(_) => panic!("{other:?}"),
+        }
+    }
+
+    fn paths(page: &WafPage) -> Vec<&str> {
+        page.records.iter().map(|(_, record)| record.path.as_str()).collect()
+    }
+
+    #[test]
+    fn records_are_found_by_each_filter_page_by_page_and_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, state) = open(&folder);
+        let all: Vec<_> = (1..=12).map(record).collect();
+        records.add(&all, Timestamp(12_000_000)).unwrap();
+        drop(records);
+        drop(state);
+        let (records, _state) = open(&folder);
+        let limited = |limit| WafQuery {
+            limit,
+            ..WafQuery::default()
+        };
+        let first = search(&records, &limited(5));
+        assert_eq!(paths(&first), ["/p12", "/p11", "/p10", "/p9", "/p8"]);
+        let rest = WafQuery {
+            before: first.next,
+            ..limited(100)
+        };
+        let rest = search(&records, &rest);
+        assert_eq!((rest.records.len(), rest.next, rest.kept), (7, None, 12));
+        for (query, found) in [
+            (
+                WafQuery {
+                    rule: Some(104),
+                    ..limited(9)
+                },
+                vec!["/p4"],
+            ),
+            (
+                WafQuery {
+                    from: Some(Timestamp(3_000_000)),
+                    until: Some(Timestamp(5_000_000)),
+                    ..limited(9)
+                },
+                vec!["/p4", "/p3"],
+            ),
+            (
+                WafQuery {
+                    service: Some(ServiceName::parse("odd").unwrap()),
+                    blocked: Some(true),
+                    ..limited(9)
+                },
+                vec!["/p9", "/p3"],
+            ),
+            (
+                WafQuery {
+                    path: Some("/p1".to_owned()),
+                    client: Some("192.0.2.4".parse().unwrap()),
+                    ..limited(9)
+                },
+                vec!["/p11"],
+            ),
+            (
+                WafQuery {
+                    incident: Some(IncidentId(7_u64.to_be_bytes())),
+                    ..limited(9)
+                },
+                vec!["/p7"],
+            ),
+        ] {
+            assert_eq!(paths(&search(&records, &query)), found, "{query:?}");
+        }
+        let (number, listed) = &search(&records, &limited(1)).records[0];
+        assert_eq!(listed.audit, "");
+        let WafReply::One(Some(one)) = records.answer(&WafRequest::One(*number)).unwrap() else {
+            panic!("not there")
+        };
+        assert_eq!(one.audit, "{}");
+    }
+
+    #[test]
+    fn the_oldest_go_when_they_are_too_many_or_too_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, _state) = open(&folder);
+        let all: Vec<_> = (0..u64::try_from(BATCH).unwrap()).map(record).collect();
+        for _ in 0..=MOST / BATCH {
+            records.add(&all, Timestamp(1)).unwrap();
+        }
+        let page = search(&records, &WafQuery::default());
+        assert_eq!(page.kept, u64::try_from(MOST).unwrap());
+        let late = Timestamp(100_000_000).after(OLDEST);
+        records
+            .add(
+                &[WafRecord {
+                    time: late,
+                    ..record(1)
+                }],
+                late,
+            )
+            .unwrap();
+        assert_eq!(search(&records, &WafQuery::default()).kept, 1);
+    }
+}
