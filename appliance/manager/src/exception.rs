@@ -67,7 +67,10 @@ impl<'a> Exceptions<'a> {
         let appliance = document::parse(&running.document).ok();
         let found = found(wish.record, &record);
         let (proposals, without) = proposals(&found, wish, appliance.as_ref());
-        let exceptions: Vec<Exception> = proposals.iter().map(|(_, proposal)| proposal.exception.clone()).collect();
+        let exceptions: Vec<Exception> = proposals
+            .iter()
+            .map(|(_, proposal)| proposal.exception.clone())
+            .collect();
         let replay = self.replay(&record.service, &exceptions, now)?;
         let toml: Vec<String> = exceptions.iter().map(Exception::toml).collect();
         let toml = toml.join("\n");
@@ -87,7 +90,11 @@ impl<'a> Exceptions<'a> {
             ProposedException {
                 service: record.service.clone(),
                 rule: exception.rules.first().map_or(0, |(first, _)| *first),
-                message: record.matches.get(*place).map(|one| one.message.clone()).unwrap_or_default(),
+                message: record
+                    .matches
+                    .get(*place)
+                    .map(|one| one.message.clone())
+                    .unwrap_or_default(),
                 path: exception.path.to_string(),
                 parameter: exception.parameter.as_ref().map(ToString::to_string),
                 wider: proposal.wider.map(str::to_owned),
@@ -149,7 +156,11 @@ impl<'a> Exceptions<'a> {
                     limit: PAGE,
                     ..WafQuery::default()
                 })?;
-                records.extend(page.records.iter().map(|(number, record)| (*number, found(*number, record))));
+                records.extend(
+                    page.records
+                        .iter()
+                        .map(|(number, record)| (*number, found(*number, record))),
+                );
                 let next = page.next.filter(|next| before.is_none_or(|before| *next < before));
                 if next.is_none() {
                     break;
@@ -170,7 +181,11 @@ impl<'a> Exceptions<'a> {
             would_pass: count(found.would_pass),
             still_refused: count(found.still_refused),
             passing: found.passing,
-            clients: found.clients.into_iter().map(|(client, n)| (client, count(n))).collect(),
+            clients: found
+                .clients
+                .into_iter()
+                .map(|(client, n)| (client, count(n)))
+                .collect(),
             classes: found
                 .classes
                 .into_iter()
@@ -188,7 +203,9 @@ fn proposals(record: &Record, wish: &ExceptionWish, running: Option<&Appliance>)
     let places: Vec<u16> = if named {
         wish.matches.iter().copied().take(MATCHES).collect()
     } else {
-        (0..u16::try_from(record.matches.len()).unwrap_or(u16::MAX)).take(MATCHES).collect()
+        (0..u16::try_from(record.matches.len()).unwrap_or(u16::MAX))
+            .take(MATCHES)
+            .collect()
     };
     let (mut made, mut without): Proposals = (Vec::new(), Vec::new());
     for place in places {
@@ -222,16 +239,25 @@ fn proposals(record: &Record, wish: &ExceptionWish, running: Option<&Appliance>)
 /// Whether the running configuration has the exception already.
 fn stands(running: Option<&Appliance>, wanted: &Exception) -> bool {
     let waf = running
-        .and_then(|appliance| appliance.services.iter().find(|(name, _)| name.as_str() == wanted.service))
+        .and_then(|appliance| {
+            appliance
+                .services
+                .iter()
+                .find(|(name, _)| name.as_str() == wanted.service)
+        })
         .and_then(|(_, service)| service.waf.as_ref());
     waf.is_some_and(|waf| {
         let same = |other: &Exception| {
             other.rules == wanted.rules
                 && other.path == wanted.path
                 && other.parameter == wanted.parameter
-                && other.expires.is_none_or(|end| wanted.expires.is_some_and(|wanted| end >= wanted))
+                && other
+                    .expires
+                    .is_none_or(|end| wanted.expires.is_some_and(|wanted| end >= wanted))
         };
-        waf.exceptions.iter().any(|exception| as_rule(exception).is_ok_and(|other| same(&other)))
+        waf.exceptions
+            .iter()
+            .any(|exception| as_rule(exception).is_ok_and(|other| same(&other)))
     })
 }
 
@@ -241,7 +267,10 @@ fn written(document: &str, toml: &str) -> Result<String, String> {
     match document::parse(&candidate) {
         Ok(_) => Ok(candidate),
         Err(mistakes) => {
-            let first = mistakes.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
+            let first = mistakes
+                .first()
+                .map(|mistake| mistake.message.clone())
+                .unwrap_or_default();
             Err(format!(
                 "the exceptions cannot be added at the end of the document ({first}): write them where the service's others stand"
             ))

@@ -397,11 +397,14 @@ mod tests {
             .unwrap()
             .exceptions;
         let first = "SecRule REQUEST_FILENAME \"@beginsWith /a/\" \"id:7190000,phase:1,pass,nolog,t:none,\
-            ctl:ruleRemoveTargetById=5-5;ARGS:q,ctl:ruleRemoveTargetById=7-9;ARGS:q\"\n";
-        let second =
-            "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=5-5\"\n";
-        assert_eq!(exceptions(all, Timestamp(9_999_999)), format!("{first}{second}"));
-        assert_eq!(exceptions(all, Timestamp(10_000_000)), first);
+            ctl:ruleRemoveTargetById=5;ARGS:/(?-i)^q$/,ctl:ruleRemoveTargetById=7-9;ARGS:/(?-i)^q$/\"\n";
+        let second = "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,chain\"\n    \
+            SecRule TIME_EPOCH \"@lt 10\" \"t:none,ctl:ruleRemoveById=5\"\n";
+        assert_eq!(
+            exceptions(all, Timestamp(9_999_999)).unwrap(),
+            format!("{first}{second}")
+        );
+        assert_eq!(exceptions(all, Timestamp(10_000_000)).unwrap(), first);
         let endings = |now| made(&waf, RULE, now).0.unwrap().endings.len();
         assert_eq!((endings(0), endings(10_000_000)), (1, 0));
     }

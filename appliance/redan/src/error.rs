@@ -36,6 +36,8 @@ pub(crate) enum CommandError {
     NoProcess(String),
     #[error("nothing waits for confirmation")]
     NothingPending,
+    #[error("there is no event {0}, or it is not kept any more")]
+    NoEvent(u64),
     #[error("there is no version {0}")]
     NoVersion(redan_types::Generation),
     #[error("no configuration runs yet")]
@@ -60,7 +62,9 @@ pub(crate) enum CommandError {
 impl CommandError {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoConfiguration | Self::NoVersion(_) | Self::NothingPending | Self::Refused(_) => BAD_NEWS,
+            Self::NoConfiguration | Self::NoEvent(_) | Self::NoVersion(_) | Self::NothingPending | Self::Refused(_) => {
+                BAD_NEWS
+            }
             _ => UNUSABLE,
         }
     }

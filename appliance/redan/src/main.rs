@@ -100,7 +100,7 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
         Command::User(command) => accounts::users(&open()?, command),
-        Command::Waf(command) => waf::run(command),
+        Command::Waf(command) => waf::run(command, open),
     }
 }
 

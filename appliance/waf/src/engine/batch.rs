@@ -168,7 +168,9 @@ impl Transaction {
         let mut summary = self.begin_strand();
         for at in parent.start..parent.end {
             if let Some(candidate) = self.candidates.get(at).copied() {
-                let text = self.texts.transform(candidate.text, step, *transformation);
+                let text =
+                    self.texts
+                        .transform(candidate.text, step, *transformation, rules.settings.unicode.as_deref());
                 self.collect_text(text, &mut summary);
             }
         }

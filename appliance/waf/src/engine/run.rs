@@ -7,10 +7,7 @@ use super::{
     select::{Item, ItemKey},
     transaction::Allowed,
 };
-use crate::{
-    operator::evaluate_dynamic,
-    seclang::{Allow, Disruptive, EngineMode},
-};
+use crate::seclang::{Allow, Disruptive, EngineMode};
 
 impl Transaction {
     /// Runs the rules of a phase.
@@ -243,7 +240,9 @@ impl Transaction {
                 let Some(transformation) = rules.steps.get(*step) else {
                     continue;
                 };
-                let made = self.texts.transform(text, *step, *transformation);
+                let made = self
+                    .texts
+                    .transform(text, *step, *transformation, rules.settings.unicode.as_deref());
                 let changed = made != text;
                 text = made;
                 let last = position + 1 == chain.len();
@@ -314,7 +313,13 @@ impl Transaction {
                 let text = self.text(value);
                 self.captures.clear();
                 self.captures.want(link.capture);
-                let answer = evaluate_dynamic(dynamic.kind, &argument, self.texts.get(text), &mut self.captures);
+                let Self {
+                    texts,
+                    captures,
+                    recent,
+                    ..
+                } = self;
+                let answer = recent.evaluate(dynamic.kind, &argument, texts.get(text), captures);
                 self.scratch = argument;
                 if self.captures.limit_exceeded() {
                     self.limit_exceeded();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     body::xml::Document,
-    operator::Captures,
+    operator::{Captures, Recent},
     seclang::{AuditMode, EngineMode, Keeper, Sanitise, Slots},
 };
 
@@ -62,6 +62,8 @@ pub struct Transaction {
     pub(super) collecting: u32,
 
     pub(super) captures: Captures,
+    /// Kept from one transaction to the next.
+    pub(super) recent: Recent,
     pub(super) matched: Option<Item>,
     pub(super) matches: Vec<Item>,
     pub(super) removed_rules: Vec<bool>,
@@ -112,6 +114,18 @@ pub(super) struct BodyState {
     pub(super) done: bool,
 }
 
+impl BodyState {
+    /// Takes as much of a piece as there is room for.
+    pub(super) fn take(&mut self, texts: &mut Texts, piece: &[u8]) {
+        self.start.get_or_insert_with(|| texts.end());
+        let room = self.limit.saturating_sub(self.length);
+        let taken = piece.get(..room).unwrap_or(piece);
+        self.length += taken.len();
+        texts.append(taken);
+        self.truncated = piece.len() > room;
+    }
+}
+
 /// A persistent collection in use by this transaction.
 #[derive(Debug)]
 pub(super) struct LoadedCollection {
@@ -148,6 +162,7 @@ impl Transaction {
             seen: Vec::new(),
             collecting: 0,
             captures: Captures::default(),
+            recent: Recent::default(),
             matched: None,
             matches: Vec::new(),
             removed_rules: Vec::new(),
@@ -273,6 +288,7 @@ impl Transaction {
         self.seen.clear();
         self.collecting = 0;
         self.captures.clear();
+        self.captures.set_step_limit(settings.pattern_steps);
         self.matched = None;
         self.matches.clear();
         self.removed_rules.clear();

@@ -157,6 +157,12 @@ impl Parameter {
         self.collection.eq_ignore_ascii_case(collection) && (self.key.is_empty() || same)
     }
 
+    /// Whether there are names in it.
+    fn is_collection(&self) -> bool {
+        use crate::engine::{Shape, Variable};
+        Variable::parse(self.collection.as_bytes()).is_some_and(|variable| variable.shape() == Shape::Many)
+    }
+
     fn ignores_case(&self) -> bool {
         HEADERS.contains(&self.collection.as_str())
     }

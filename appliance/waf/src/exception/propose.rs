@@ -85,6 +85,8 @@ fn parameter(collection: &str, key: &str) -> (Option<Parameter>, Option<&'static
         return (None, Some("the name of the part is not known as it was sent"));
     }
     match Parameter::new(collection, key) {
+        // A name that is empty would mean all of them.
+        Ok(parameter) if key.is_empty() && parameter.is_collection() => (None, Some("the part has an empty name")),
         Ok(parameter) => (Some(parameter), None),
         Err(_) => (None, Some("the name of the part is too long or too odd to be named")),
     }
@@ -141,6 +143,7 @@ mod tests {
             ("ARGS", "a\u{fffd}"),
             ("ARGS", "card_***"),
             ("ARGS", "a\nb"),
+            ("ARGS", ""),
         ] {
             let proposal = propose(&record(collection, key), 0, None, "").unwrap();
             assert!(

@@ -328,14 +328,76 @@ impl Operator {
 /// Evaluates an operator whose argument the engine has just expanded. What does not compile matches nothing; use
 /// [`Operator::compile_kind`] where the reason is wanted.
 pub fn evaluate_dynamic(kind: OperatorKind, argument: &[u8], value: &[u8], captures: &mut Captures) -> bool {
+    compare(kind, argument, value).unwrap_or_else(|| {
+        Operator::compile_kind(kind, argument, &NoFiles)
+            .is_ok_and(|operator| operator.evaluate(value, ByteSet::of(value), captures))
+    })
+}
+
+/// The answer of an operator that has nothing to compile.
+fn compare(kind: OperatorKind, argument: &[u8], value: &[u8]) -> Option<bool> {
     use OperatorKind as K;
     match kind {
         K::BeginsWith | K::Contains | K::ContainsWord | K::EndsWith | K::StrEq | K::StrMatch | K::Within => {
-            text::compare(kind, argument, value)
+            Some(text::compare(kind, argument, value))
         }
-        K::Eq | K::Ge | K::Gt | K::Le | K::Lt => number::compare(kind, value, number::parse(argument)),
-        _ => Operator::compile_kind(kind, argument, &NoFiles)
-            .is_ok_and(|operator| operator.evaluate(value, ByteSet::of(value), captures)),
+        K::Eq | K::Ge | K::Gt | K::Le | K::Lt => Some(number::compare(kind, value, number::parse(argument))),
+        _ => None,
+    }
+}
+
+/// Operators compiled from expanded arguments, the last used first: macros mostly expand to what they did before.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Vec<RecentOperator>);
+
+#[derive(Debug)]
+struct RecentOperator {
+    kind: OperatorKind,
+    argument: Vec<u8>,
+    /// Nothing where it does not compile.
+    operator: Option<Operator>,
+}
+
+impl Recent {
+    /// How many are kept, and the longest argument that is: what a request can make of them is bounded.
+    const MOST: usize = 8;
+    const LONGEST: usize = 1_024;
+
+    /// As [`evaluate_dynamic`].
+    pub(crate) fn evaluate(
+        &mut self,
+        kind: OperatorKind,
+        argument: &[u8],
+        value: &[u8],
+        captures: &mut Captures,
+    ) -> bool {
+        if argument.len() > Self::LONGEST {
+            return evaluate_dynamic(kind, argument, value, captures);
+        }
+        if let Some(answer) = compare(kind, argument, value) {
+            return answer;
+        }
+        let known = self
+            .0
+            .iter()
+            .position(|one| one.kind == kind && one.argument == argument);
+        match known {
+            Some(at) => self.0[..=at].rotate_right(1),
+            None => {
+                self.0.truncate(Self::MOST - 1);
+                let operator = Operator::compile_kind(kind, argument, &NoFiles).ok();
+                self.0.insert(
+                    0,
+                    RecentOperator {
+                        kind,
+                        argument: argument.to_vec(),
+                        operator,
+                    },
+                );
+            }
+        }
+        let operator = self.0.first().and_then(|one| one.operator.as_ref());
+        operator.is_some_and(|operator| operator.evaluate(value, ByteSet::of(value), captures))
     }
 }
 

@@ -12,7 +12,10 @@ use super::{
     settings::{AuditMode, BodyLimitAction, EngineMode, XmlArgs},
     targets::NoFiles,
 };
-use crate::operator::{Files, Operator};
+use crate::{
+    operator::{DEFAULT_STEP_LIMIT, Files, Operator},
+    transform::UnicodeMap,
+};
 
 /// A rule as written, with what it inherits from the default actions in force where it stands.
 #[derive(Clone, Debug)]
@@ -340,6 +343,23 @@ impl Reading {
                 b"1" => settings.quoted_cookies = true,
                 other => return Err(Problem::value(what, other, "0 or 1")),
             },
+            "secpcrematchlimit" => {
+                let steps: u64 = number(what, one()?)?;
+                if steps == 0 {
+                    return Err(Problem::value(what, b"0", "a number from 1 on"));
+                }
+                settings.pattern_steps = steps.saturating_mul(STEPS_PER_CALL).min(MOST_STEPS);
+            }
+            "secunicodemapfile" => {
+                let (name, page) = match directive.arguments.as_slice() {
+                    [name] => (name, None),
+                    [name, page] => (name, Some(number(what, page)?)),
+                    _ => return Err(count(&directive, "1 or 2")),
+                };
+                let name = String::from_utf8_lossy(name).into_owned();
+                let file = beside.read(&name).ok_or(Problem::MissingFile(name))?;
+                settings.unicode = Some(Arc::new(UnicodeMap::parse(file, page.unwrap_or(UTF_8_AS_US_ASCII))?));
+            }
             "secparsexmlintoargs" => settings.xml_args = XmlArgs::parse(what, one()?)?,
             "secrequestbodyaccess" => settings.request_body_access = on(one()?)?,
             "secrequestbodyjsondepthlimit" => settings.json_depth_limit = number(what, one()?)?,
@@ -397,6 +417,15 @@ impl Reading {
     }
 }
 
+/// PCRE counts the calls of its matching function, the matcher here every byte that it looks at.
+const STEPS_PER_CALL: u64 = 100;
+
+/// The most steps that `SecPcreMatchLimit` can allow: about ten milliseconds. More would let a request cost seconds.
+const MOST_STEPS: u64 = 10 * DEFAULT_STEP_LIMIT;
+
+/// The code page that the stock configuration names.
+const UTF_8_AS_US_ASCII: u32 = 20_127;
+
 /// Directives that name files, folders, logs or limits of a server that the appliance has its own of. They are read and change nothing.
 const WITHOUT_EFFECT: &[&str] = &[
     "secauditlog",
@@ -426,7 +455,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sechashparam",
     "sechttpblkey",
     "secinterceptonerror",
-    "secpcrematchlimit",
     "secpcrematchlimitrecursion",
     "secreadstatelimit",
     "secremoterulesfailaction",
@@ -440,7 +468,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "secstreamoutbodyinspection",
     "sectmpdir",
     "secunicodecodepage",
-    "secunicodemapfile",
     "secuploaddir",
     "secuploadfilemode",
     "secwritestatelimit",

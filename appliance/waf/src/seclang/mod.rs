@@ -31,7 +31,7 @@ pub(crate) use slots::Slots;
 pub(crate) use targets::{Selector, Target, TargetText};
 pub(crate) use template::{Piece, Reference, Template};
 
-use crate::operator::OperatorError;
+use crate::{operator::OperatorError, transform::UnicodeMapError};
 
 /// Settings and rules to load before the rules of a service: bodies are read and checked, the engine only detects.
 pub const DEFAULTS: &[u8] = include_bytes!("defaults.conf");
@@ -96,6 +96,9 @@ pub enum Problem {
     /// A quote is not closed.
     #[error("a quote is not closed")]
     UnclosedQuote,
+    /// A map of code points cannot be used.
+    #[error("the map of code points: {0}")]
+    UnicodeMap(#[from] UnicodeMapError),
     /// An action that the language does not have.
     #[error("unknown action {0:?}")]
     UnknownAction(String),
