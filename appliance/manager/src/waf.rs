@@ -165,9 +165,10 @@ fn check(
         all.insert(name, content);
     }
     let order: Vec<&str> = order.iter().map(String::as_str).collect();
-    match compiler.compile(&all, &order) {
-        Ok(_) => Ok(hash),
-        Err(error) => Err(error.to_string()),
+    match redan_service::aside(|| compiler.compile(&all, &order).map(drop)) {
+        Ok(Ok(())) => Ok(hash),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(format!("no thread to compile on: {error}")),
     }
 }
 

@@ -95,7 +95,13 @@ impl Proxy {
     /// # Errors
     /// Every reason why it cannot be taken.
     pub fn prepare(&self, generation: Generation, slice: &ProxySlice) -> Result<(), Vec<String>> {
-        let compiled = Snapshot::compile(generation, slice, &self.shared);
+        let compile = || Snapshot::compile(generation, slice, &self.shared);
+        // Rule sets take a second; what has none is compiled at once.
+        let compiled = if slice.services.iter().any(|service| service.waf.is_some()) {
+            redan_service::aside(compile).map_err(|error| vec![format!("no thread to compile on: {error}")])?
+        } else {
+            compile()
+        };
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         versions.prepared = None;
         versions.prepared = Some(Arc::new(compiled?));
