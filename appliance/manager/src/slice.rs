@@ -439,6 +439,7 @@ const NAMES: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::Plan;
+    use crate::waf::Rules;
     use crate::world::{PlanError, Unavailable};
     use redan_config::Appliance;
     use redan_identity::path::normalise;

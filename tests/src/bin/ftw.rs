@@ -63,9 +63,14 @@ fn run(given: &HashMap<String, String>) -> Option<Outcome> {
     let path = |name: &str| given.get(name).map(PathBuf::from);
     let tests = path("--tests")?;
     match given.get("--mode")?.as_str() {
-        "engine" => Some(engine::run(&engine::rule_set(&path("--rules")?, &path("--setup")?), &tests)),
+        "engine" => Some(engine::run(
+            &engine::rule_set(&path("--rules")?, &path("--setup")?),
+            &tests,
+        )),
         "proxy" => {
-            let overrides = path("--overrides").map(|file| Overrides::read(&file)).unwrap_or_default();
+            let overrides = path("--overrides")
+                .map(|file| Overrides::read(&file))
+                .unwrap_or_default();
             if !overrides.is_empty() {
                 println!("{} overrides", overrides.len());
             }

@@ -186,7 +186,8 @@ fn raw_request(input: &Yaml) -> Vec<u8> {
 
 /// A match as ModSecurity writes it into a server's error log.
 fn log_line(id: u64, message: &str, data: &str, matched: &str) -> String {
-    let line = format!("ModSecurity: Warning. [id \"{id}\"] [msg \"{message}\"] [data \"{data}\"] [matched \"{matched}\"]");
+    let line =
+        format!("ModSecurity: Warning. [id \"{id}\"] [msg \"{message}\"] [data \"{data}\"] [matched \"{matched}\"]");
     let mut escaped: String = String::new();
     for character in line.chars() {
         if character.is_control() {

@@ -25,14 +25,20 @@ impl Overrides {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let documents = YamlLoader::load_from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut entries = Vec::new();
-        let list = documents.first().and_then(|document| document["test_overrides"].as_vec());
+        let list = documents
+            .first()
+            .and_then(|document| document["test_overrides"].as_vec());
         for entry in list.map_or(&[][..], Vec::as_slice) {
             let rule = entry["rule_id"].as_i64().expect("an entry has a rule_id");
             let ids = entry["test_ids"].as_vec().map_or(&[][..], Vec::as_slice);
             let reason = entry["reason"].as_str().unwrap_or_default();
             assert!(!reason.trim().is_empty(), "the entry for {rule} has no reason");
             entries.push(Entry {
-                names: ids.iter().filter_map(Yaml::as_i64).map(|id| format!("{rule}-{id}")).collect(),
+                names: ids
+                    .iter()
+                    .filter_map(Yaml::as_i64)
+                    .map(|id| format!("{rule}-{id}"))
+                    .collect(),
                 output: entry["output"].clone(),
             });
         }
@@ -54,7 +60,10 @@ impl Overrides {
     /// What is expected of a test instead of what it says itself.
     #[must_use]
     pub fn of(&self, test: &str) -> Option<&Yaml> {
-        let entry = self.0.iter().find(|entry| entry.names.iter().any(|name| name == test))?;
+        let entry = self
+            .0
+            .iter()
+            .find(|entry| entry.names.iter().any(|name| name == test))?;
         Some(&entry.output)
     }
 }

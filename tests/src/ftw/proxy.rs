@@ -42,7 +42,11 @@ impl Tested {
     /// If the address cannot be found.
     #[must_use]
     pub fn running(address: &str, console: &str, key: &str) -> Self {
-        let address = address.to_socket_addrs().expect("an address").next().expect("one address");
+        let address = address
+            .to_socket_addrs()
+            .expect("an address")
+            .next()
+            .expect("one address");
         Self {
             target: Target::new(address, HOST).expect("a name"),
             console: console.trim_end_matches('/').to_owned(),
@@ -64,7 +68,11 @@ impl Tested {
         std::fs::write(&file, text).expect("the configuration can be written");
         let appliance = Appliance::start_in(place, &["--config", file.to_str().expect("a path")]);
         let created = appliance.redan_ok(&["key", "create", "admin", "--role", "viewer", "--comment", "tests"]);
-        let key = created.split_whitespace().find(|word| word.starts_with("redan_")).expect("a key").to_owned();
+        let key = created
+            .split_whitespace()
+            .find(|word| word.starts_with("redan_"))
+            .expect("a key")
+            .to_owned();
         let mut tested = Self::running(appliance.published(), appliance.text("console_url"), &key);
         tested._appliance = Some(appliance);
         tested
@@ -80,7 +88,12 @@ impl Tested {
         let all = tests(folder);
         let sent: Vec<Vec<Sent>> = all
             .iter()
-            .map(|test| test.stages.iter().map(|stage| self.send(&raw_request(&stage["input"]))).collect())
+            .map(|test| {
+                test.stages
+                    .iter()
+                    .map(|stage| self.send(&raw_request(&stage["input"])))
+                    .collect()
+            })
             .collect();
         let found = self.found();
         let mut outcome = Outcome::default();
@@ -99,7 +112,10 @@ impl Tested {
 
     /// Sends a request as it stands, and reads its answer.
     fn send(&self, raw: &[u8]) -> Sent {
-        let mut wire = self.target.connect(Alpn::Http1).expect("the appliance takes connections");
+        let mut wire = self
+            .target
+            .connect(Alpn::Http1)
+            .expect("the appliance takes connections");
         if wire.send(raw).is_err() {
             return Sent::default();
         }
@@ -162,7 +178,8 @@ impl Sent {
         let text = String::from_utf8_lossy(bytes);
         let incident = text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("x-request-id").then(|| value.trim().to_owned())
+            name.eq_ignore_ascii_case("x-request-id")
+                .then(|| value.trim().to_owned())
         });
         Self {
             status: text.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0),
@@ -179,7 +196,8 @@ fn is_complete(request: &[u8], bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(&bytes[..end]);
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     });
     // What an answer to HEAD announces does not come.
     length.is_some_and(|length| request.starts_with(b"HEAD ") || bytes.len() >= end + 4 + length)
@@ -209,10 +227,18 @@ fn hosts(tests: &[Test]) -> BTreeSet<String> {
     let mut hosts = BTreeSet::from([HOST.to_owned()]);
     for stage in tests.iter().flat_map(|test| &test.stages) {
         let raw = raw_request(&stage["input"]);
-        for line in String::from_utf8_lossy(&raw).lines().take_while(|line| !line.is_empty()) {
-            let Some((name, value)) = line.split_once(':') else { continue };
+        for line in String::from_utf8_lossy(&raw)
+            .lines()
+            .take_while(|line| !line.is_empty())
+        {
+            let Some((name, value)) = line.split_once(':') else {
+                continue;
+            };
             let host = value.trim();
-            let host = host.strip_suffix(":80").or_else(|| host.strip_suffix(":8080")).unwrap_or(host);
+            let host = host
+                .strip_suffix(":80")
+                .or_else(|| host.strip_suffix(":8080"))
+                .unwrap_or(host);
             if name.eq_ignore_ascii_case("host") && HostName::parse(host).is_ok() {
                 hosts.insert(host.to_owned());
             }
