@@ -309,10 +309,9 @@ impl Parameter {
             let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             return Err(format!("{:?} is not a part of a request{meant}", shown(collection)));
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.[]$@:".contains(&b);
         match key {
-            Some(key) if key.is_empty() || key.len() > 256 || !key.bytes().all(plain) => Err(format!(
-                "{:?} is not a name: letters, digits and _ - . [ ] $ @ : only",
+            Some(key) if key.is_empty() || key.len() > 256 || key.chars().any(char::is_control) => Err(format!(
+                "{:?} is not a name: 1 to 256 bytes without control characters",
                 shown(key)
             )),
             _ => Ok(Self(text.to_owned())),

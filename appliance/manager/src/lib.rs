@@ -7,6 +7,7 @@
 //! | [`state`] | which version runs, and what may follow on what |
 //! | [`slice`] | the whole configuration → each service's part |
 //! | [`waf`] | rule files, settings and exceptions → what each service compiles |
+//! | [`exception`] | what the firewall found → exceptions, what they would let through, the document with them |
 //! | [`document`] | mistakes and differences, as messages |
 //! | [`peers`] | the world that the process really has: the vault, the services, the supervisor |
 //! | [`answer`] | what the console and operators ask |
@@ -24,6 +25,7 @@
 
 pub mod answer;
 pub mod document;
+pub mod exception;
 pub mod journal;
 pub mod keep;
 pub mod operators;

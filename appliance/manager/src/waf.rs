@@ -6,10 +6,10 @@ use redan_config::{Appliance, Beyond, ExceptionPath, RuleSetName, Waf, WafExcept
 use redan_ipc::rules::{RuleArchive, assemble};
 use redan_ipc::slice::{RuleSource, WafPolicy};
 use redan_types::{ServiceName, Timestamp};
+use redan_waf::exception::{Exception, Parameter, Place};
 use redan_waf::seclang::{Compiler, DEFAULTS, RuleFiles};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 /// Where the Core Rule Set is looked for when the document does not say: the appliance's own, then Debian's.
 const CRS: [(&str, Option<&str>); 2] = [
@@ -21,7 +21,7 @@ const CRS: [(&str, Option<&str>); 2] = [
 ];
 /// Ids of the rules that are made here: settings, then exceptions.
 const SETTINGS_ID: u32 = 7_180_000;
-const EXCEPTIONS_ID: u32 = 7_190_000;
+const EXCEPTIONS_ID: u64 = 7_190_000;
 /// Rule sets of one configuration.
 const SETS: usize = 4;
 
@@ -77,7 +77,13 @@ pub fn rules(
                 }
             },
         };
-        let sources = sources(waf, place, now);
+        let sources = match sources(waf, place, now) {
+            Ok(sources) => sources,
+            Err(reason) => {
+                reasons.push(format!("service {name}, web application firewall: {reason}"));
+                continue;
+            }
+        };
         match check(&sources, &rules.sets, &mut compiler, compiled) {
             Ok(hash) => drop(sound.insert(hash)),
             Err(reason) => reasons.push(format!("service {name}, web application firewall: {reason}")),
@@ -167,7 +173,7 @@ fn check(
 }
 
 /// What a service compiles, in order. Settings of the engine come last: no file of a rule set has the last word about them.
-fn sources(waf: &Waf, set: u16, now: Timestamp) -> Vec<RuleSource> {
+fn sources(waf: &Waf, set: u16, now: Timestamp) -> Result<Vec<RuleSource>, String> {
     let text = |name: &str, text: String| RuleSource::Text {
         name: name.to_owned(),
         text,
@@ -182,7 +188,7 @@ fn sources(waf: &Waf, set: u16, now: Timestamp) -> Vec<RuleSource> {
         text("defaults.conf", String::from_utf8_lossy(DEFAULTS).into_owned()),
         RuleSource::Setup(set),
         text("levels.conf", levels(waf)),
-        text("exceptions.conf", exceptions(&waf.exceptions, now)),
+        text("exceptions.conf", exceptions(&waf.exceptions, now)?),
     ];
     sources.extend(custom("before", &waf.custom.before));
     if waf.code_injection {
@@ -191,7 +197,7 @@ fn sources(waf: &Waf, set: u16, now: Timestamp) -> Vec<RuleSource> {
     sources.push(RuleSource::Rules(set));
     sources.extend(custom("after", &waf.custom.after));
     sources.push(text("settings.conf", settings(waf)));
-    sources
+    Ok(sources)
 }
 
 /// Levels and thresholds as the Core Rule Set reads them, in the names of both its third and its fourth version.
@@ -239,31 +245,38 @@ fn has_ended(exception: &WafException, now: Timestamp) -> bool {
 }
 
 /// Each exception that has not ended as the narrowest rule: on its path, for its parameter.
-fn exceptions(all: &[WafException], now: Timestamp) -> String {
+fn exceptions(all: &[WafException], now: Timestamp) -> Result<String, String> {
     let mut text = String::new();
     for (id, exception) in (EXCEPTIONS_ID..).zip(all) {
-        if has_ended(exception, now) {
-            continue;
+        if !has_ended(exception, now) {
+            text.push_str(&as_rule(exception)?.seclang(id));
         }
-        let (operator, path) = match &exception.path {
-            ExceptionPath::Exact(path) => ("@streq", path),
-            ExceptionPath::Prefix(path) => ("@beginsWith", path),
-        };
-        let mut actions = String::new();
-        for (first, last) in exception.rule.ranges() {
-            let (what, target) = match &exception.parameter {
-                Some(parameter) => ("ruleRemoveTargetById", format!(";{parameter}")),
-                None => ("ruleRemoveById", String::new()),
-            };
-            // Writing to a text cannot fail.
-            let _ = write!(actions, ",ctl:{what}={first}-{last}{target}");
-        }
-        let _ = writeln!(
-            text,
-            "SecRule REQUEST_FILENAME \"{operator} {path}\" \"id:{id},phase:1,pass,nolog,t:none{actions}\""
-        );
     }
-    text
+    Ok(text)
+}
+
+/// The exception in the words of the rule engine. The service does not matter there: each has rules of its own.
+pub(crate) fn as_rule(exception: &WafException) -> Result<Exception, String> {
+    let parameter = exception.parameter.as_ref().map(|parameter| {
+        let parsed = Parameter::parse(parameter.as_str());
+        parsed.map_err(|error| format!("{parameter} in an exception: {error}"))
+    });
+    Ok(Exception {
+        service: String::new(),
+        rules: exception
+            .rule
+            .ranges()
+            .iter()
+            .map(|(first, last)| (u64::from(*first), u64::from(*last)))
+            .collect(),
+        path: match &exception.path {
+            ExceptionPath::Exact(path) => Place::Exact(path.clone()),
+            ExceptionPath::Prefix(path) => Place::Prefix(path.clone()),
+        },
+        parameter: parameter.transpose()?,
+        expires: exception.expires.map(|moment| moment.0),
+        reason: exception.reason.clone(),
+    })
 }
 
 fn described(service: &ServiceName, exception: &WafException) -> String {
@@ -385,11 +398,14 @@ mod tests {
             .unwrap()
             .exceptions;
         let first = "SecRule REQUEST_FILENAME \"@beginsWith /a/\" \"id:7190000,phase:1,pass,nolog,t:none,\
-            ctl:ruleRemoveTargetById=5-5;ARGS:q,ctl:ruleRemoveTargetById=7-9;ARGS:q\"\n";
-        let second =
-            "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=5-5\"\n";
-        assert_eq!(exceptions(all, Timestamp(9_999_999)), format!("{first}{second}"));
-        assert_eq!(exceptions(all, Timestamp(10_000_000)), first);
+            ctl:ruleRemoveTargetById=5;ARGS:/(?-i)^q$/,ctl:ruleRemoveTargetById=7-9;ARGS:/(?-i)^q$/\"\n";
+        let second = "SecRule REQUEST_FILENAME \"@streq /b\" \"id:7190001,phase:1,pass,nolog,t:none,chain\"\n    \
+            SecRule TIME_EPOCH \"@lt 10\" \"t:none,ctl:ruleRemoveById=5\"\n";
+        assert_eq!(
+            exceptions(all, Timestamp(9_999_999)).unwrap(),
+            format!("{first}{second}")
+        );
+        assert_eq!(exceptions(all, Timestamp(10_000_000)).unwrap(), first);
         let endings = |now| made(&waf, RULE, now).0.unwrap().endings.len();
         assert_eq!((endings(0), endings(10_000_000)), (1, 0));
     }

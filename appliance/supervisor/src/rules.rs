@@ -58,7 +58,7 @@ pub(crate) fn read(directory: &str, setup: Option<&str>) -> Result<RuleArchive, 
             continue;
         };
         let is_setup = setup.as_deref() == Some(folder.join(&name).as_path());
-        if (name.ends_with(".conf") || name.ends_with(".data")) && !is_setup {
+        if [".conf", ".data", ".mapping"].iter().any(|end| name.ends_with(end)) && !is_setup {
             names.push(name);
         }
     }

@@ -79,6 +79,7 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/transit/{key}/trim", TABLE, post(transit::trim)),
         ("/api/v1/waf/events", VIEWER, get(waf::events)),
         ("/api/v1/waf/events/{id}", VIEWER, get(waf::one)),
+        ("/api/v1/waf/exceptions/preview", VIEWER, post(waf::preview)),
         ("/api/v1/blocks", VIEWER, get(blocks::list)),
         ("/api/v1/blocks", ADMIN, post(blocks::block)),
         ("/api/v1/blocks", ADMIN, delete(blocks::unblock)),

@@ -54,6 +54,7 @@ use utoipa::OpenApi;
         transit::trim,
         waf::events,
         waf::one,
+        waf::preview,
     ),
     components(schemas(model::Sample, model::State, model::Refusal))
 )]

@@ -1,12 +1,18 @@
-//! What the web application firewall found: search, one event with its audit record.
+//! What the web application firewall found: search, one event with its audit record, exceptions for it. An exception is a change to the
+//! configuration like any other: it is previewed here and committed there.
 
 use super::App;
-use super::extract::{Params, Segment};
-use super::model::{Failure, WafEvent, WafEventDetail, WafEvents, WafMatch};
+use super::extract::{Body, Params, Segment};
+use super::model::{
+    Failure, WafEvent, WafEventDetail, WafEvents, WafException, WafExceptionPreview, WafExceptionWish, WafMatch,
+    WafReplay, WafTally, WafWithout,
+};
+use crate::difference;
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::State;
-use redan_ipc::messages::waf::{PAGE, WafQuery, WafRecord};
+use redan_ipc::messages::manager::{ManagerReply, ManagerRequest};
+use redan_ipc::messages::waf::{ExceptionPreview, ExceptionReplay, ExceptionWish, PAGE, WafQuery, WafRecord};
 use redan_types::{IncidentId, ServiceName, Timestamp};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -65,6 +71,111 @@ pub(super) async fn one(State(app): State<App>, Segment(id): Segment<u64>) -> Re
         event: event(id, *record),
         audit,
     }))
+}
+
+/// The longest time that an exception with an end lasts, in days.
+const LONGEST: u32 = 3_650;
+
+/// The narrowest exceptions for what an event found, and what they would have let through in the last 24 hours; changes nothing.
+#[utoipa::path(post, path = "/api/v1/waf/exceptions/preview", tag = "waf", request_body = WafExceptionWish,
+    responses((status = 200, body = WafExceptionPreview), (status = 422, body = Failure)))]
+pub(super) async fn preview(
+    State(app): State<App>,
+    Body(wish): Body<WafExceptionWish>,
+) -> Result<Json<WafExceptionPreview>, ApiError> {
+    if wish.days.is_some_and(|days| days == 0 || days > LONGEST) {
+        return Err(ApiError::refused(format!(
+            "An exception lasts 1 to {LONGEST} days, or for good."
+        )));
+    }
+    let end = |days: u32| crate::now().after(Duration::from_hours(24 * u64::from(days)));
+    let request = ManagerRequest::PreviewException(ExceptionWish {
+        record: wish.event,
+        matches: wish.matches,
+        expires: wish.days.map(end),
+        reason: wish.reason,
+    });
+    let preview = match app.peers.manager.ask(request).await? {
+        ManagerReply::ExceptionPreview(preview) => preview,
+        ManagerReply::Refused(reasons) => return Err(ApiError::refused(sentence(&reasons.join("; ")))),
+        _ => {
+            return Err(ApiError::unavailable(
+                "The manager does not answer; try again.",
+                "it answered another question",
+            ));
+        }
+    };
+    let running = app.peers.manager.version(preview.base).await?;
+    let diff = match (&running, &preview.candidate) {
+        (Some(running), Some(candidate)) => difference::lines(&running.document, candidate),
+        _ => Vec::new(),
+    };
+    let ExceptionPreview {
+        exceptions,
+        without,
+        replay,
+        toml,
+        candidate,
+        obstacle,
+        base,
+        changes,
+    } = *preview;
+    Ok(Json(WafExceptionPreview {
+        exceptions: exceptions
+            .into_iter()
+            .map(|one| WafException {
+                service: one.service.to_string(),
+                rule: one.rule,
+                message: one.message,
+                path: one.path,
+                parameter: one.parameter,
+                wider: one.wider,
+                seclang: one.seclang,
+            })
+            .collect(),
+        without: without
+            .into_iter()
+            .map(|(place, reason)| WafWithout { place, reason })
+            .collect(),
+        replay: replayed(replay),
+        toml,
+        candidate,
+        obstacle,
+        base: base.0,
+        changes: changes.into_iter().map(Into::into).collect(),
+        diff,
+    }))
+}
+
+fn replayed(replay: ExceptionReplay) -> WafReplay {
+    WafReplay {
+        since: replay.since.to_string(),
+        events: replay.records,
+        complete: replay.complete,
+        would_pass: replay.would_pass,
+        still_refused: replay.still_refused,
+        passing: replay.passing,
+        clients: replay
+            .clients
+            .into_iter()
+            .map(|(client, count)| WafTally {
+                name: client.to_string(),
+                count,
+            })
+            .collect(),
+        classes: replay
+            .classes
+            .into_iter()
+            .map(|(name, count)| WafTally { name, count })
+            .collect(),
+    }
+}
+
+/// A reason as a sentence.
+fn sentence(reason: &str) -> String {
+    let mut characters = reason.chars();
+    let first = characters.next().map(|first| first.to_uppercase().collect::<String>());
+    format!("{}{}.", first.unwrap_or_default(), characters.as_str())
 }
 
 impl Filters {

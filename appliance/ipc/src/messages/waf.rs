@@ -1,6 +1,7 @@
 //! What the web application firewall found: telemetry of the proxy, kept by the vault, asked for by the console and operators.
 
-use redan_types::{IncidentId, RouteName, ServiceName, Timestamp};
+use super::manager::Change;
+use redan_types::{Generation, IncidentId, RouteName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -136,4 +137,78 @@ pub enum WafReply {
     Page(WafPage),
     /// To `One`: `None` where it is not kept (any more).
     One(Option<Box<WafRecord>>),
+}
+
+/// What somebody does not want to be found any more.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ExceptionWish {
+    /// The number of the record.
+    pub record: u64,
+    /// Places of matches in it; empty: of all that counted.
+    pub matches: Vec<u16>,
+    /// When the exceptions end; `None`: never.
+    pub expires: Option<Timestamp>,
+    /// Why it is harmless.
+    pub reason: String,
+}
+
+/// The narrowest exceptions for a wish, what they would have let through, and the configuration with them. Nothing has changed yet.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ExceptionPreview {
+    /// One for each rule and part of the request.
+    pub exceptions: Vec<ProposedException>,
+    /// Places of matches that get none, and why.
+    pub without: Vec<(u16, String)>,
+    /// What the records of the last day say.
+    pub replay: ExceptionReplay,
+    /// The exceptions as part of a document.
+    pub toml: String,
+    /// The running document with them; `None` where it cannot be written by the appliance.
+    pub candidate: Option<String>,
+    /// Why there is no candidate.
+    pub obstacle: Option<String>,
+    /// The version that the candidate was made from.
+    pub base: Generation,
+    /// What the candidate changes.
+    pub changes: Vec<Change>,
+}
+
+/// An exception that somebody may want.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ProposedException {
+    /// The service.
+    pub service: ServiceName,
+    /// The rule.
+    pub rule: u64,
+    /// The rule's message.
+    pub message: String,
+    /// The path.
+    pub path: String,
+    /// The part of the request; `None`: the rule does not run at all on the path.
+    pub parameter: Option<String>,
+    /// Why it is wider than one part of the request, if it is.
+    pub wider: Option<String>,
+    /// The rule that it compiles to.
+    pub seclang: String,
+}
+
+/// What exceptions would have changed.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ExceptionReplay {
+    /// Since when records were looked at.
+    pub since: Timestamp,
+    /// How many records were looked at: those of the service on which one of the rules matched on the path.
+    pub records: u32,
+    /// Whether these were all; else only the newest.
+    pub complete: bool,
+    /// How many would have passed that were refused, or would have been where nothing is refused.
+    pub would_pass: u32,
+    /// How many would still have been refused.
+    pub still_refused: u32,
+    /// The numbers of those that would have passed, the newest first.
+    pub passing: Vec<u64>,
+    /// Who sent them, and how many.
+    pub clients: Vec<(IpAddr, u32)>,
+    /// What kinds of values they carried, and how many.
+    pub classes: Vec<(String, u32)>,
 }

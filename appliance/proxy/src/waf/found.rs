@@ -1,7 +1,7 @@
 //! What was found, as a record for the vault: what matched, what it counted, an audit record; all of it without secrets.
 
 use super::WafPlan;
-use super::mask::{Masks, path};
+use super::mask::Masks;
 use redan_http1::RequestHead;
 use redan_ipc::messages::ProxyVault;
 use redan_ipc::messages::vault::ProxyVaultRequest;
@@ -141,7 +141,7 @@ pub(crate) fn record(subject: &Subject<'_>, transaction: &Transaction) -> Option
         client: subject.client,
         method: head.method().as_str().to_owned(),
         host: head.authority().to_string(),
-        path: path(head.path()).chars().take(1_024).collect(),
+        path: transaction.path().chars().take(1_024).collect(),
         status: subject.status,
         blocking: plan.blocking,
         blocked: subject.blocked,
@@ -186,26 +186,16 @@ fn one(event: &Event, masks: &Masks, paranoia: u8) -> WafMatch {
         key: masks.text(key, 256),
         excerpt: told(&event.matched.value, EXCERPT),
         data: told(&event.data, TOLD),
-        score: score(rule.id, severity, &event.tags, paranoia),
+        score: score(event, paranoia),
         outbound: rule.phase >= 3,
     }
 }
 
-/// What a match adds to the score: the Core Rule Set's points for its severity, nothing for rules that judge the score itself or that
-/// are above the level that counts.
-fn score(rule: u64, severity: Option<u8>, tags: &[String], paranoia: u8) -> u32 {
-    let judges = matches!(rule / 1_000, 901 | 949 | 959 | 980 | 7_100);
-    let level = tags
-        .iter()
-        .find_map(|tag| tag.strip_prefix("paranoia-level/")?.parse::<u8>().ok());
-    if judges || level.is_some_and(|level| level > paranoia) {
-        return 0;
-    }
-    match severity {
-        Some(0..=2) => 5,
-        Some(3) => 4,
-        Some(4) => 3,
-        Some(5) => 2,
-        _ => 0,
+/// What a match has added to the score; nothing where its paranoia level does not count.
+fn score(event: &Event, paranoia: u8) -> u32 {
+    if event.score.level > paranoia {
+        0
+    } else {
+        u32::try_from(event.score.points).unwrap_or(0)
     }
 }

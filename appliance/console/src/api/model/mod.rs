@@ -20,7 +20,10 @@ pub use configuration::{
 };
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
-pub use waf::{WafEvent, WafEventDetail, WafEvents, WafMatch};
+pub use waf::{
+    WafEvent, WafEventDetail, WafEvents, WafException, WafExceptionPreview, WafExceptionWish, WafMatch, WafReplay,
+    WafTally, WafWithout,
+};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;

@@ -1,5 +1,6 @@
 //! What the web application firewall found.
 
+use super::{Change, DiffLine};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use utoipa::ToSchema;
@@ -88,4 +89,100 @@ pub struct WafEventDetail {
     pub event: WafEvent,
     /// The record in ModSecurity's JSON form, as JSON text; empty where it was too long to be kept.
     pub audit: String,
+}
+
+/// What somebody does not want to be found any more.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct WafExceptionWish {
+    /// The event's number.
+    pub event: u64,
+    /// Places of its matches, from 0; empty: of all that counted.
+    pub matches: Vec<u16>,
+    /// Days until the exceptions end, 1 to 3650; null: they never end.
+    pub days: Option<u32>,
+    /// Why it is harmless: 1 to 200 characters.
+    pub reason: String,
+}
+
+/// The narrowest exceptions for a wish, what they would have let through, and the configuration with them. Nothing has changed yet: to
+/// apply them, commit `candidate` on the version `base`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+pub struct WafExceptionPreview {
+    /// One for each rule and part of the request.
+    pub exceptions: Vec<WafException>,
+    /// Matches that get none, and why.
+    pub without: Vec<WafWithout>,
+    /// What the events of the last 24 hours say.
+    pub replay: WafReplay,
+    /// The exceptions as part of a document.
+    pub toml: String,
+    /// The running document with them; null where the appliance cannot write it.
+    pub candidate: Option<String>,
+    /// Why there is no candidate.
+    pub obstacle: Option<String>,
+    /// The version that the candidate was made from.
+    pub base: u64,
+    /// What the candidate changes, in words.
+    pub changes: Vec<Change>,
+    /// The same in lines.
+    pub diff: Vec<DiffLine>,
+}
+
+/// An exception that somebody may want.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+pub struct WafException {
+    /// The service.
+    pub service: String,
+    /// The rule.
+    pub rule: u64,
+    /// The rule's message.
+    pub message: String,
+    /// The path.
+    pub path: String,
+    /// The part of the request, for instance `ARGS:q`; null: the rule does not run at all on the path.
+    pub parameter: Option<String>,
+    /// Why it is wider than one part of the request; null where it is not.
+    pub wider: Option<String>,
+    /// The rule that it compiles to.
+    pub seclang: String,
+}
+
+/// A match that gets no exception.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+pub struct WafWithout {
+    /// Its place, from 0.
+    pub place: u16,
+    /// Why.
+    pub reason: String,
+}
+
+/// What exceptions would have changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+pub struct WafReplay {
+    /// Since when events were looked at.
+    pub since: String,
+    /// How many were looked at: those of the service on which one of the rules matched on the path.
+    pub events: u32,
+    /// Whether these were all; else only the newest.
+    pub complete: bool,
+    /// How many would have passed that were refused, or would have been where nothing is refused.
+    pub would_pass: u32,
+    /// How many would still have been refused.
+    pub still_refused: u32,
+    /// The numbers of those that would have passed, the newest first, at most 100.
+    pub passing: Vec<u64>,
+    /// Clients that sent them, the most frequent first.
+    pub clients: Vec<WafTally>,
+    /// Kinds of values that they carried, the most frequent first.
+    pub classes: Vec<WafTally>,
+}
+
+/// How many of something.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema, TS)]
+pub struct WafTally {
+    /// Of what.
+    pub name: String,
+    /// How many.
+    pub count: u32,
 }
