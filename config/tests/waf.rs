@@ -32,7 +32,6 @@ fn spoilt(from: &str, to: &str, kind: Kind, under: &str, message: &str, help: &s
 }
 
 #[test]
-#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 fn a_good_table_is_read() {
     let appliance = Appliance::parse(&format!("{GOOD}{WAF}"), "redan.toml").unwrap();
     let waf = appliance.services.values().next().unwrap().waf.as_ref().unwrap();

@@ -1,15 +1,17 @@
-//! The proxy alone in one process, for measuring: a signer on a thread of its own stands for the vault.
+//! The proxy alone, for measuring what it costs that it has no private key.
 //!
-//! `loopback FOLDER LISTEN UPSTREAM [THREADS [RULES]]` writes `cert.pem` and `key.pem` (made for this run) into the folder, then serves
-//! `shop.test` with every stage on: quotas, security headers and masking. With
-//! RULES, the folder of a Core Rule Set with `crs-setup.conf.example` beside `rules`, every request is judged by it.
+//! `loopback FOLDER LISTEN UPSTREAM [KEY [THREADS [RULES]]]` writes `cert.pem` and `key.pem` (made for this run) into the folder, then
+//! serves `shop.test` with every stage on: quotas, security headers and masking. KEY says where handshakes are signed: `vault`, by
+//! the vault's signers in a process of their own, as in the appliance; `local`, in the proxy's process by the same code, as no
+//! appliance does. With RULES, the folder of a Core Rule Set with `crs-setup.conf.example` beside `rules`, every request is judged by it.
 #![allow(clippy::unwrap_used, reason = "a measuring program stops at the first mistake")]
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use redan_hal::keys::Algorithm;
+use redan_hal::keys::software::SoftwareKey;
+use redan_ipc::IpcError;
 use redan_ipc::messages::control::Listener;
-use redan_ipc::messages::sign::SignReply;
-use redan_ipc::messages::vault::{Certificate, ProxyVaultReply, ProxyVaultRequest};
+use redan_ipc::messages::sign::{SignReply, SignRequest};
+use redan_ipc::messages::vault::{Certificate, CertificateOwner, ProxyVaultReply, ProxyVaultRequest};
 use redan_ipc::messages::{ProxySigner, ProxyVault};
 use redan_ipc::rules::{RuleArchive, RuleFile};
 use redan_ipc::slice::{
@@ -17,17 +19,20 @@ use redan_ipc::slice::{
     Upstreams, WafPolicy,
 };
 use redan_ipc::{Channel, serve};
-use redan_proxy::{Proxy, Wires};
+use redan_proxy::{HandshakeSigner, Proxy, Wires};
 use redan_service::{AsyncPeer, ListenerSet, Peer};
-use redan_types::{Generation, HostName, KeyId, RoleName, RouteName, ServiceName, Timestamp};
+use redan_types::{Generation, HostName, KeyId, RoleName, RouteName, SecretBytes, ServiceName, Timestamp};
+use redan_vault::service::signer::{Signers, Wire};
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,14 +40,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().unwrap();
+    if folder == SIGNER {
+        return sign(Path::new(&arguments.next().unwrap()));
+    }
+    let folder = PathBuf::from(folder);
     let listen: SocketAddr = arguments.next().unwrap().parse().unwrap();
     let upstream: SocketAddr = arguments.next().unwrap().parse().unwrap();
+    let key = arguments.next().unwrap_or_else(|| "vault".to_owned());
+    assert!(key == "vault" || key == "local", "vault or local, not {key}");
+    let local = key == "local";
     let threads: u16 = arguments.next().map_or(1, |text| text.parse().unwrap());
     let rules = arguments.next();
 
     let made = rcgen::generate_simple_self_signed(vec!["shop.test".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(format!("{folder}/cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(format!("{folder}/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("key.der"), made.signing_key.serialize_der()).unwrap();
     let der = made.cert.der().to_vec();
     let leaf = CertificateDer::from(der.clone());
     let parsed = ParsedCertificate::try_from(&leaf).unwrap();
@@ -53,8 +66,7 @@ fn main() {
         until: Timestamp(u64::MAX),
     };
 
-    let key = Arc::new(made.signing_key.serialize_der());
-    let proxy = Proxy::start((0..threads).map(|index| wires(index, &key))).unwrap();
+    let proxy = Proxy::start((0..threads).map(|_| wires(&folder.join("key.der"), local))).unwrap();
     let mut slice = slice(listen, upstream, certificate);
     if let Some(folder) = rules {
         inspect(&mut slice, Path::new(&folder));
@@ -87,17 +99,20 @@ fn bind(address: SocketAddr) -> OwnedFd {
     socket.into()
 }
 
-fn wires(index: u16, key: &Arc<Vec<u8>>) -> Wires<'static> {
-    let (signer, signing) = Channel::pair().unwrap();
-    let key = Arc::clone(key);
-    std::thread::spawn(move || {
-        pin(index);
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).unwrap();
-        serve::<ProxySigner>(signing, |request, responder| {
-            let signature = pair.sign(&SystemRandom::new(), &request.input).unwrap();
-            responder.reply(&SignReply::Signature(signature.as_ref().to_vec()));
-        })
-    });
+fn wires(key: &Path, local: bool) -> Wires<'static> {
+    let signer: Box<dyn HandshakeSigner + Send> = if local {
+        Box::new(Local(signers(key)))
+    } else {
+        let (asking, answering) = Channel::pair().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg(SIGNER)
+            .arg(key)
+            .stdin(Stdio::from(answering.into_descriptor()))
+            .spawn()
+            .unwrap();
+        std::thread::spawn(move || child.wait());
+        Box::new(Peer::<ProxySigner>::fixed(asking))
+    };
     let (asking, answering) = Channel::pair().unwrap();
     std::thread::spawn(move || {
         serve::<ProxyVault>(answering, |request, responder| {
@@ -109,9 +124,37 @@ fn wires(index: u16, key: &Arc<Vec<u8>>) -> Wires<'static> {
         })
     });
     Wires {
-        signer: Peer::fixed(signer),
+        signer,
         vault: Box::new(move || AsyncPeer::fixed(asking)),
         pulse: None,
+    }
+}
+
+/// What makes this program a signer: its first argument; the key's file is the second.
+const SIGNER: &str = "signer";
+
+/// The signer's process: answers over its standard input until the proxy goes.
+fn sign(key: &Path) {
+    let channel = Channel::from_descriptor(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let _ended = signers(key).serve::<ProxySigner>(Wire::Services, channel);
+}
+
+fn signers(key: &Path) -> Signers {
+    let key = SecretBytes::new(std::fs::read(key).unwrap());
+    let signers = Signers::default();
+    signers.allow(
+        &CertificateOwner::Service(ServiceName::parse("shop").unwrap()),
+        SoftwareKey::parse(Algorithm::EcdsaP256, &key).unwrap(),
+    );
+    signers
+}
+
+/// A signer in the proxy's own process.
+struct Local(Signers);
+
+impl HandshakeSigner for Local {
+    fn sign(&self, request: &SignRequest, _: Duration) -> Result<SignReply, IpcError> {
+        Ok(self.0.answer(Wire::Services, request))
     }
 }
 
@@ -161,12 +204,6 @@ fn inspect(slice: &mut ProxySlice, folder: &Path) {
     for service in &mut slice.services {
         service.waf = Some(waf.clone());
     }
-}
-
-fn pin(index: u16) {
-    let mut own = nix::sched::CpuSet::new();
-    own.set(usize::from(index)).unwrap();
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &own).unwrap();
 }
 
 fn slice(listen: SocketAddr, upstream: SocketAddr, certificate: Certificate) -> ProxySlice {

@@ -48,3 +48,4 @@ mod withheld;
 mod worker;
 
 pub use proxy::{CommitError, Proxy, Wires};
+pub use tls::HandshakeSigner;

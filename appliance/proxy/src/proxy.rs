@@ -2,10 +2,11 @@
 
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::tls::HandshakeSigner;
 use crate::worker::{self, Order, Start};
-use redan_ipc::messages::{ProxySigner, ProxyVault};
+use redan_ipc::messages::ProxyVault;
 use redan_ipc::slice::ProxySlice;
-use redan_service::{AsyncPeer, ListenerSet, Peer, Pulse};
+use redan_service::{AsyncPeer, ListenerSet, Pulse};
 use redan_types::Generation;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 /// The wires of one thread.
 pub struct Wires<'w> {
     /// To the vault's signer of the same number.
-    pub signer: Peer<ProxySigner>,
+    pub signer: Box<dyn HandshakeSigner + Send>,
     /// Makes the wire for identities, audit and telemetry; called within the context of the thread's runtime.
     pub vault: Box<dyn FnOnce() -> AsyncPeer<ProxyVault> + 'w>,
     /// The thread's sign of life.

@@ -8,12 +8,12 @@ use crate::incident::Incidents;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stages::authenticate::Keys;
-use crate::tls::install_signer;
+use crate::tls::{HandshakeSigner, install_signer};
 use crate::upstream::{Pool, watch};
 use crate::waf::found::Found;
+use redan_ipc::messages::ProxyVault;
 use redan_ipc::messages::vault::ProxyVaultRequest;
-use redan_ipc::messages::{ProxySigner, ProxyVault};
-use redan_service::{AsyncPeer, ListenerSet, Peer, Pulse};
+use redan_service::{AsyncPeer, ListenerSet, Pulse};
 use redan_types::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -44,7 +44,7 @@ pub(crate) enum Order {
 pub(crate) struct Start {
     pub(crate) index: u16,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) signer: Peer<ProxySigner>,
+    pub(crate) signer: Box<dyn HandshakeSigner + Send>,
     pub(crate) vault: AsyncPeer<ProxyVault>,
     pub(crate) pulse: Option<Pulse>,
     pub(crate) orders: UnboundedReceiver<Order>,

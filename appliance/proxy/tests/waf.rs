@@ -27,7 +27,10 @@ fn policy(blocking: bool) -> WafPolicy {
     WafPolicy {
         blocking,
         sources: vec![
-            text("defaults.conf", std::str::from_utf8(redan_waf::seclang::DEFAULTS).unwrap()),
+            text(
+                "defaults.conf",
+                std::str::from_utf8(redan_waf::seclang::DEFAULTS).unwrap(),
+            ),
             text("rules.conf", RULES),
             text("settings.conf", "SecRuleEngine On\nSecResponseBodyLimit 65536\n"),
         ],
@@ -92,7 +95,11 @@ fn a_refused_request_reaches_no_server_and_the_connection_goes_on() {
     assert!(found.iter().all(|record| record.blocked && record.status == 403));
     eventually("they are counted", || {
         let traffic = rig.vault.traffic.lock().unwrap();
-        traffic.iter().map(|sample| sample.refused[Verdict::Waf as usize]).sum::<u64>() == 2
+        traffic
+            .iter()
+            .map(|sample| sample.refused[Verdict::Waf as usize])
+            .sum::<u64>()
+            == 2
     });
 }
 
@@ -156,7 +163,9 @@ fn a_response_is_held_until_it_is_judged_and_arrives_whole() {
     assert_eq!(client.response_to(true).field("content-length"), Some("4"));
     let asked = upstream.requests();
     assert!(
-        asked.iter().all(|request| request.contains("accept-encoding: identity") && !request.contains("gzip")),
+        asked
+            .iter()
+            .all(|request| request.contains("accept-encoding: identity") && !request.contains("gzip")),
         "{asked:?}"
     );
 }
@@ -202,6 +211,9 @@ fn rules_that_do_not_compile_refuse_the_preparation_and_the_old_ones_go_on() {
     });
     slice.services[0].waf = Some(broken);
     let reasons = rig.proxy.prepare(Generation(2), &slice).unwrap_err();
-    assert!(reasons[0].contains("service shop") && reasons[0].contains("own.conf:2"), "{reasons:?}");
+    assert!(
+        reasons[0].contains("service shop") && reasons[0].contains("own.conf:2"),
+        "{reasons:?}"
+    );
     assert_eq!(rig.ask(&get("/0?a=evil")).status, 403);
 }

@@ -27,6 +27,7 @@ const KEPT: usize = 32;
 const LARGEST_KEPT: usize = 256 << 10;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a transaction is large, and moves between here and the futures of requests")]
     static FREE: RefCell<Vec<Box<Transaction>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -83,7 +83,7 @@ impl Vault {
         let vault = Arc::clone(self);
         std::thread::spawn(move || vault.answer(answering));
         Wires {
-            signer: Peer::fixed(signer),
+            signer: Box::new(Peer::fixed(signer)),
             vault: Box::new(move || AsyncPeer::fixed(asking)),
             pulse: None,
         }

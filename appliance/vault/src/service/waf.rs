@@ -92,7 +92,7 @@ impl WafRecords {
                         match decode::<WafRecord>(VERSION, &record.value) {
                             Ok(record) => drop(known.entries.insert(number, Entry::of(&record))),
                             Err(error) => {
-                                notes.push(format!("record {number} of the web application firewall: {error}"))
+                                notes.push(format!("record {number} of the web application firewall: {error}"));
                             }
                         }
                     }
@@ -211,7 +211,7 @@ mod tests {
     fn record(second: u64) -> WafRecord {
         WafRecord {
             time: Timestamp(second * 1_000_000),
-            service: ServiceName::parse(if second % 2 == 0 { "even" } else { "odd" }).unwrap(),
+            service: ServiceName::parse(if second.is_multiple_of(2) { "even" } else { "odd" }).unwrap(),
             route: None,
             incident: IncidentId(second.to_be_bytes()),
             client: format!("192.0.2.{}", second % 7).parse().unwrap(),
@@ -220,7 +220,7 @@ mod tests {
             path: format!("/p{second}"),
             status: 403,
             blocking: true,
-            blocked: second % 3 == 0,
+            blocked: second.is_multiple_of(3),
             stopped_by: Some(949_110),
             paranoia: 1,
             inbound: Score { score: 5, threshold: 5 },
