@@ -320,7 +320,8 @@ mod tests {
     use redan_waf::exception::{Exception, Outcome};
 
     const GOOD: &str = include_str!("../../../config/examples/evaluation-bare.toml");
-    const WAF: &str = "\n[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
+    const WAF: &str =
+        "\n[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
 
     fn one(rule: u64, collection: &str, key: &str, score: u32) -> WafMatch {
         WafMatch {
@@ -417,7 +418,10 @@ mod tests {
         let record = found(7, &record());
         let (made, _) = proposals(&record, &wish(&[]), None);
         let obstacle = written(&text, &made[0].1.exception.toml()).unwrap_err();
-        assert!(obstacle.contains("write them where the service's others stand"), "{obstacle}");
+        assert!(
+            obstacle.contains("write them where the service's others stand"),
+            "{obstacle}"
+        );
         // A service without a firewall has nothing to be excepted from.
         assert!(written(GOOD, &made[0].1.exception.toml()).is_err());
     }
