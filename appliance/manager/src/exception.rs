@@ -72,7 +72,7 @@ impl<'a> Exceptions<'a> {
             .map(|(_, proposal)| proposal.exception.clone())
             .collect();
         let replay = self.replay(&record.service, &exceptions, now)?;
-        let toml: Vec<String> = exceptions.iter().map(Exception::toml).collect();
+        let toml: Vec<String> = together(&exceptions).iter().map(Exception::toml).collect();
         let toml = toml.join("\n");
         let (candidate, obstacle) = match written(&running.document, &toml) {
             _ if exceptions.is_empty() => (None, Some("there is no exception to make".to_owned())),
@@ -236,6 +236,22 @@ fn proposals(record: &Record, wish: &ExceptionWish, running: Option<&Appliance>)
     (made, without)
 }
 
+/// Exceptions that differ in their rules only as one.
+fn together(exceptions: &[Exception]) -> Vec<Exception> {
+    let mut all: Vec<Exception> = Vec::new();
+    for exception in exceptions {
+        let alike = |other: &&mut Exception| other.path == exception.path && other.parameter == exception.parameter;
+        match all.iter_mut().find(alike) {
+            Some(other) => other.rules.extend(&exception.rules),
+            None => all.push(exception.clone()),
+        }
+    }
+    for exception in &mut all {
+        exception.rules.sort_unstable();
+    }
+    all
+}
+
 /// Whether the running configuration has the exception already.
 fn stands(running: Option<&Appliance>, wanted: &Exception) -> bool {
     let waf = running
@@ -248,7 +264,8 @@ fn stands(running: Option<&Appliance>, wanted: &Exception) -> bool {
         .and_then(|(_, service)| service.waf.as_ref());
     waf.is_some_and(|waf| {
         let same = |other: &Exception| {
-            other.rules == wanted.rules
+            let within = |(first, last): &(u64, u64)| other.rules.iter().any(|(from, to)| from <= first && last <= to);
+            wanted.rules.iter().all(within)
                 && other.path == wanted.path
                 && other.parameter == wanted.parameter
                 && other
@@ -313,7 +330,7 @@ fn found(id: u64, record: &WafRecord) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use super::{found, proposals, stands, written};
+    use super::{found, proposals, stands, together, written};
     use crate::document;
     use redan_ipc::messages::waf::{ExceptionWish, Score, WafMatch, WafRecord};
     use redan_types::{IncidentId, ServiceName, Timestamp};
@@ -408,6 +425,22 @@ mod tests {
         assert_eq!(proposals(&record, &forever, Some(&after)).0.len(), 1);
         // A second one follows on the first.
         assert!(written(&candidate, &exception.toml().replace("942100", "942101")).is_ok());
+    }
+
+    #[test]
+    fn rules_that_found_the_same_part_share_an_exception() {
+        let mut record = record();
+        record.matches.push(one(941_100, "ARGS", "q", 5));
+        record.matches.push(one(941_110, "ARGS", "r", 5));
+        let (made, _) = proposals(&found(7, &record), &wish(&[]), None);
+        let made: Vec<Exception> = made.into_iter().map(|(_, proposal)| proposal.exception).collect();
+        let all = together(&made);
+        assert_eq!((made.len(), all.len()), (3, 2));
+        assert_eq!(all[0].rules, [(941_100, 941_100), (942_100, 942_100)]);
+        let text = format!("{GOOD}{WAF}");
+        let candidate = written(&text, &all[0].toml()).unwrap();
+        let after = document::parse(&candidate).unwrap();
+        assert!(made[..2].iter().all(|one| stands(Some(&after), one)) && !stands(Some(&after), &made[2]));
     }
 
     #[test]
