@@ -300,8 +300,13 @@ fn tokens(text: &str) -> String {
     out
 }
 
-/// Percent-decoding of names and values for comparison; what is no UTF-8 is replaced.
+/// Percent-decoding of names and values of forms for comparison; what is no UTF-8 is replaced.
 fn decoded(text: &str) -> String {
+    path(&text.replace('+', " "))
+}
+
+/// Percent-decoding, once, as rules see a path in `REQUEST_FILENAME`; what is no UTF-8 is replaced.
+fn path(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -310,10 +315,6 @@ fn decoded(text: &str) -> String {
             (b'%', Some(high), Some(low)) => {
                 bytes.push(u8::try_from(high << 4 | low).unwrap_or_default());
                 rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', ..) => {
-                bytes.push(b' ');
-                rest = after;
             }
             (byte, ..) => {
                 bytes.push(*byte);
@@ -326,7 +327,7 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Masks, cards, pairs, tokens};
+    use super::{Masks, cards, pairs, path, tokens};
     use proptest::prelude::{prop_assert, proptest};
     use redan_http1::{Limits, parse_request};
 
@@ -381,6 +382,11 @@ mod tests {
             tokens("/usr/share/modsecurity/rules/one.conf"),
             "/usr/share/modsecurity/rules/one.conf"
         );
+    }
+
+    #[test]
+    fn a_path_is_told_as_rules_see_it() {
+        assert_eq!(path("/a%20b/%2561+c%2"), "/a b/%61+c%2");
     }
 
     #[test]
