@@ -268,8 +268,9 @@ impl std::fmt::Debug for Appliance {
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let path = folder.join(name);
+    // Tests are in a folder below the binaries, tools among them.
+    let folders = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let path = folders.clone().find(|path| path.exists()).or(folders.last()).unwrap();
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --workspace --bins`",

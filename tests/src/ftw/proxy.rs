@@ -239,6 +239,7 @@ fn hosts(tests: &[Test]) -> BTreeSet<String> {
                 .strip_suffix(":80")
                 .or_else(|| host.strip_suffix(":8080"))
                 .unwrap_or(host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
             if name.eq_ignore_ascii_case("host") && HostName::parse(host).is_ok() {
                 hosts.insert(host.to_owned());
             }
