@@ -15,41 +15,36 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=web/build.mjs");
     let mut table = String::from("&[\n");
     let built = dist.join("index.html").is_file();
-    let index = if built {
-        dist.join("index.html")
+    // Relative to the folders that the compiler is told: a target folder that is moved to another checkout still fits.
+    if built {
+        row(&mut table, "/index.html", "CARGO_MANIFEST_DIR", "/web/dist/index.html");
     } else {
-        placeholder(&out)?
-    };
-    row(&mut table, "/index.html", &index);
+        placeholder(&out)?;
+        row(&mut table, "/index.html", "OUT_DIR", "/index.html");
+    }
     if built {
         let mut assets: Vec<_> = fs::read_dir(dist.join("assets"))?.collect::<Result<_, _>>()?;
         assets.sort_by_key(fs::DirEntry::file_name);
         for asset in assets {
-            row(
-                &mut table,
-                &format!("/assets/{}", asset.file_name().to_string_lossy()),
-                &asset.path(),
-            );
+            let url = format!("/assets/{}", asset.file_name().to_string_lossy());
+            row(&mut table, &url, "CARGO_MANIFEST_DIR", &format!("/web/dist{url}"));
         }
     }
     table.push(']');
     fs::write(out.join("assets.rs"), table)
 }
 
-fn row(table: &mut String, url: &str, file: &Path) {
+fn row(table: &mut String, url: &str, folder: &str, file: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(
         table,
-        "    ({url:?}, include_bytes!({:?})),",
-        file.display().to_string()
+        "    ({url:?}, include_bytes!(concat!(env!({folder:?}), {file:?}))),"
     );
 }
 
-fn placeholder(out: &Path) -> io::Result<PathBuf> {
+fn placeholder(out: &Path) -> io::Result<()> {
     let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Redan</title><h1>The console's pages are not built</h1>\
         <p>Run <code>npm ci --ignore-scripts &amp;&amp; npm run build</code> in <code>appliance/console/web</code> and build the console \
         again. The API works without them.</p></html>\n";
-    let file = out.join("index.html");
-    fs::write(&file, page)?;
-    Ok(file)
+    fs::write(out.join("index.html"), page)
 }

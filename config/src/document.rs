@@ -7,6 +7,7 @@ use redan_types::{Cidr, HostName, InterfaceName, ServiceName, ZoneName};
 use crate::identity::Identity;
 use crate::network::{Group, Interface, Policy, Zone};
 use crate::scalar::GroupName;
+use crate::secrets::Secrets;
 use crate::section::section;
 use crate::service::{Listen, Service};
 
@@ -30,6 +31,8 @@ section! {
         "services" => services: BTreeMap<ServiceName, Service> = "{}";
         /// People, programs and what they may do.
         "identity" => identity: Identity;
+        /// Secrets that the vault keeps for applications.
+        "secrets" => secrets: Secrets = "{}";
         /// The console and its API.
         "console" => console: Console;
         /// Bounds on all connections together.

@@ -49,23 +49,29 @@ section! {
 }
 
 section! {
-    /// Rules for passwords.
+    /// Rules for passwords. Besides these, a password must not be one word with digits, steps on the keyboard, a repetition, or little more than the name of
+    /// its user, of a host or of the product.
     pub struct Passwords {
         /// Least number of characters.
         "min-length" => min_length: u16 = "12", "8" ..= "128";
+        /// Passwords that nobody may have, in any case, with digits around them or in place of letters.
+        "refused" => refused: Vec<String> = "[]";
         /// How many earlier passwords may not be used again.
         "history" => history: u16 = "5", "0" ..= "24";
     }
 }
 
 section! {
-    /// What happens after wrong passwords.
+    /// What happens after wrong passwords. Whoever guesses must wait, longer each time, and nobody else: failures are counted for the address
+    /// (an IPv6 client is its /64), or for the browser where it has signed in before. Ten times `failures` from other addresses than those that the user
+    /// signs in from close the account to such addresses; those that the user has signed in from in the last 30 days stay open.
     pub struct Lockout {
-        /// Failures until the account is locked.
+        /// Wrong passwords from one address for one account until it must wait: a second then, and each time twice as long. Four times as many for all
+        /// accounts together.
         "failures" => failures: u16 = "5", "3" ..= "100";
-        /// Failures are counted within this time.
+        /// Failures are forgotten this long after the last one.
         "window" => window: Duration = "'15m'", "'1m'" ..= "'1d'";
-        /// How long the account stays locked.
+        /// The longest wait, and how long an account is closed to addresses that its user does not sign in from.
         "duration" => duration: Duration = "'15m'", "'1m'" ..= "'1d'";
     }
 }

@@ -17,6 +17,7 @@ mod read;
 mod reference;
 mod resolve;
 mod scalar;
+mod secrets;
 mod section;
 mod service;
 mod suggest;
@@ -28,13 +29,14 @@ pub use duration::{duration_text, parse_duration};
 pub use identity::{ApiKeys, Identity, Lockout, Passwords, Role, Sessions, User};
 pub use mistake::{Kind, Mistake, Mistakes};
 pub use network::{Group, Interface, Mtu, Policy, Zone};
-pub use pattern::{PathPattern, PathPrefix, Segment};
+pub use pattern::PathPrefix;
 pub use reference::reference;
 pub use resolve::{BUILT_IN_ROLES, ResolvedPolicy};
 pub use scalar::{
-    Action, Addresses, Certificate, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, Method, PageType,
-    Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
+    Action, Addresses, Certificate, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, KeyKind, Method,
+    PageType, Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
 };
+pub use secrets::{Secrets, TransitKey};
 pub use service::{AccessRule, Fallback, Headers, Health, Listen, Rate, RequestLimits, Route, Service, Tls, Upstream};
 
 /// The largest document, in bytes.

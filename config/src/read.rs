@@ -95,6 +95,8 @@ pub(crate) struct Reader {
     path: Vec<String>,
     places: BTreeMap<String, Place>,
     pub(crate) mistakes: Vec<Mistake>,
+    /// Whether a part of the document was too large to be read: what refers to it cannot be judged.
+    pub(crate) passed_over: bool,
 }
 
 impl Reader {
@@ -459,6 +461,7 @@ impl<T: Read> Read for Vec<T> {
             return None;
         };
         if array.len() > ENTRIES {
+            reader.passed_over = true;
             reader.wrong(
                 node,
                 format!("a list of {} entries", array.len()),
@@ -507,6 +510,7 @@ impl<N: Named, T: Read> Read for BTreeMap<N, T> {
             return None;
         };
         if table.len() > ENTRIES {
+            reader.passed_over = true;
             reader.wrong(
                 node,
                 format!("a table of {} entries", table.len()),

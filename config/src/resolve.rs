@@ -176,7 +176,7 @@ impl Appliance {
                 if let Some(includes) = direct.get(&role)
                     && found.insert(role)
                 {
-                    open.extend(includes.iter().cloned());
+                    open.extend(includes.iter().filter(|role| !found.contains(*role)).cloned());
                 }
             }
             found
@@ -188,12 +188,20 @@ impl Appliance {
     /// the roles that it includes where that is more.
     #[must_use]
     pub fn rates(&self, service: &Service) -> BTreeMap<RoleName, Rate> {
+        Self::rates_among(&self.roles(), service)
+    }
+
+    /// As [`Appliance::rates`], where [`Appliance::roles`] are known already.
+    pub(crate) fn rates_among(
+        roles: &BTreeMap<RoleName, BTreeSet<RoleName>>,
+        service: &Service,
+    ) -> BTreeMap<RoleName, Rate> {
         let built_in = |role: &RoleName| {
             let found = BUILT_IN_ROLES.iter().find(|(name, ..)| *name == role.as_str());
             found.map(|(.., rate)| Rate::of(*rate))
         };
         let own = |role: &RoleName| service.rates.get(role).copied().or_else(|| built_in(role));
-        self.roles()
+        roles
             .iter()
             .filter_map(|(role, includes)| {
                 let said = service.rates.get(role).copied();

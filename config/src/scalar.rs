@@ -295,6 +295,20 @@ words!(
 );
 
 words!(
+    /// What a key of applications does.
+    pub enum KeyKind {
+        /// Encrypts: AES-256-GCM with a key derived for each random nonce (XAES-256-GCM).
+        Aes256 = "aes256",
+        /// Signs: Ed25519 (RFC 8032).
+        Ed25519 = "ed25519",
+        /// Authenticates: HMAC-SHA-256 (RFC 2104).
+        Hmac = "hmac",
+        /// Signs: ECDSA on P-256 with SHA-256 (FIPS 186-5).
+        P256 = "p256",
+    }
+);
+
+words!(
     /// Where a service's certificate comes from.
     pub enum Certificate {
         /// The vault makes a key and a certificate for the service's hosts.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use redan_types::{HostName, InterfaceName, Port, RoleName, RouteName, ZoneName};
+use redan_types::{HostName, InterfaceName, PathPattern, Port, RoleName, RouteName, ZoneName};
 
-use crate::pattern::{PathPattern, PathPrefix};
+use crate::pattern::PathPrefix;
 use crate::scalar::{Certificate, Endpoint, FieldName, FieldValue, Method, PageType, Size, TlsVersion, UpstreamName};
 use crate::section::section;
 
@@ -17,6 +17,9 @@ section! {
         "listen" => listen: Vec<Listen>;
         /// Host names (or addresses) that it answers to; its certificate holds them.
         "hosts" => hosts: Vec<HostName>;
+        /// Ports under which clients know it, which `Host` may name besides none. Empty: any, since whatever translates addresses in front
+        /// of the appliance may offer it on another port than the one it listens on.
+        "public-ports" => public_ports: Vec<Port> = "[]";
         /// Zones from which it can be reached. Empty: the zones that it listens in.
         "from" => from: Vec<ZoneName> = "[]";
         /// TLS towards clients.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use redan_types::{
-    Cidr, HostName, InterfaceName, NetError, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName, UserName,
-    ZoneName,
+    Cidr, HostName, InterfaceName, KeyName, NetError, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName,
+    UserName, ZoneName,
 };
 use toml::de::DeValue;
 
@@ -200,6 +200,7 @@ key_name!(
     FieldName = "FIELD",
     GroupName = "GROUP",
     InterfaceName = "INTERFACE",
+    KeyName = "KEY",
     RoleName = "ROLE",
     ServiceName = "SERVICE",
     UpstreamName = "UPSTREAM",

@@ -278,6 +278,25 @@ fn a_policy_that_can_never_match_is_refused() {
 }
 
 #[test]
+fn blocked_halves_of_the_operators_network_lock_the_console_out_like_the_whole() {
+    let open = GOOD.replacen("networks = [\"10.1.0.0/24\"]", "", 1);
+    for halves in [
+        "\"10.1.0.0/24\"",
+        "\"10.1.0.0/25\", \"10.1.0.128/25\"",
+        "\"10.1.0.64/26\", \"10.1.0.128/25\", \"10.1.0.0/26\"",
+    ] {
+        let text = format!("{open}\n[blocklist]\naddresses = [{halves}]\n");
+        let found = mistakes(&text);
+        assert!(
+            found.errors.iter().any(|mistake| mistake.kind == Kind::LockedOut),
+            "{halves}: {found:?}"
+        );
+    }
+    let text = format!("{open}\n[blocklist]\naddresses = [\"10.1.0.0/25\", \"10.1.0.129/32\"]\n");
+    Appliance::parse(&text, "redan.toml").unwrap();
+}
+
+#[test]
 fn a_locked_out_console_is_refused() {
     one(
         "networks = [\"10.1.0.0/24\"]",

@@ -95,6 +95,43 @@ fn several_syntax_errors_are_reported_beside_other_mistakes() {
 }
 
 #[test]
+fn a_line_that_is_no_toml_is_one_mistake() {
+    for line in ["schema = = 1", "schema = 1 1", "schema = \"1"] {
+        let all = mistakes(&GOOD.replacen("schema = 1", line, 1));
+        let found: Vec<_> = all.errors.iter().map(|mistake| (mistake.kind, mistake.line)).collect();
+        assert_eq!(
+            found.iter().filter(|(_, at)| *at == found[0].1).count(),
+            1,
+            "{line}: {all}"
+        );
+        assert!(found.iter().all(|(kind, _)| *kind == Kind::Syntax), "{line}: {all}");
+    }
+    let all = mistakes(&GOOD.replacen("schema = 1", "schema = = 1", 1));
+    assert_eq!(all.errors.len(), 1, "{all}");
+}
+
+#[test]
+fn more_entries_than_are_allowed_are_one_mistake() {
+    let zones: String = (0..4_097).map(|number| format!("[zones.z{number}]\n")).collect();
+    let all = mistakes(&format!("{GOOD}\n{zones}"));
+    assert_eq!(all.errors.len(), 1, "{all}");
+    assert!(all.to_string().contains("at most 4096"), "{all}");
+}
+
+#[test]
+fn an_empty_document_is_said_to_be_empty_and_how_to_begin() {
+    for text in ["", "\n\n", "# nothing yet\n"] {
+        let all = mistakes(text);
+        assert_eq!(all.errors.len(), 1, "{all}");
+        let text = all.to_string();
+        assert!(
+            text.contains("the document is empty") && text.contains("schema = 1"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_key_given_twice_is_a_mistake() {
     let all = mistakes(&GOOD.replacen("zone = \"private\"", "zone = \"private\"\nzone = \"public\"", 1));
     assert_eq!(
@@ -302,7 +339,7 @@ fn a_value_that_cannot_be_read_is_refused() {
         "path = \"/api/orders/\"",
         Kind::Value,
         "\"/api/orders/\"",
-        "the path pattern \"/api/orders/\" has an empty segment",
+        "in the path pattern \"/api/orders/\": an empty segment: a '/' follows another, or is the last character",
         "write \"/api/orders\" for this path",
     );
     one(

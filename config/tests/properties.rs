@@ -99,8 +99,27 @@ fn the_largest_documents_are_checked_in_bounded_time() {
             format!("[[policies]]\nname=\"p{n}\"\nfrom=[\"a\"]\nto=[\"a\"]\nprotocol=\"tcp\"\nports=[{n}]\nsources=[\"@g\"]\naction=\"drop\"\n")
         })
         .collect();
+    let dense = |roles: usize, included: usize| -> String {
+        let role = |n: usize| {
+            let includes: Vec<_> = (n.saturating_sub(included)..n).map(|m| format!("\"r{m}\"")).collect();
+            format!("[identity.roles.r{n}]\nincludes=[{}]\n", includes.join(","))
+        };
+        (0..roles).map(role).collect()
+    };
     let zones = "[zones.a]\n[interfaces.e]\nzone=\"a\"\naddresses=[\"10.0.0.1/8\"]\n";
-    for text in [policies, names, roles, format!("{groups}{used}{zones}")] {
+    let few = format!(
+        "[identity.roles.r0]\nincludes=[\"r255\"]\n{}",
+        dense(256, 32).split_once("r1]").unwrap().1
+    );
+    let few = few.replacen("includes=[\"r0\"]", "\n[identity.roles.r1]\nincludes=[\"r0\"]", 1);
+    for text in [
+        policies,
+        names,
+        roles,
+        dense(250, 250),
+        few,
+        format!("{groups}{used}{zones}"),
+    ] {
         assert!(text.len() <= redan_config::LARGEST, "{}", text.len());
         let refused = Appliance::parse(&text, "x").is_err();
         assert!(refused);

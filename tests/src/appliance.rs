@@ -35,11 +35,21 @@ impl Appliance {
     /// As [`Appliance::start`].
     #[must_use]
     pub fn start_in(folder: TempDir, options: &[&str]) -> Self {
+        let command = Self::command(folder.path());
+        Self::start_with(folder, command, options)
+    }
+
+    /// Starts one with a command of the test's own, made by [`Appliance::command`] or like it.
+    ///
+    /// # Panics
+    /// As [`Appliance::start`].
+    #[must_use]
+    pub fn start_with(folder: TempDir, mut command: Command, options: &[&str]) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let output = folder.path().join("output.log");
         let log = || File::options().create(true).append(true).open(&output).unwrap();
-        let mut child = Self::command(folder.path())
+        let mut child = command
             .arg("--ready-file")
             .arg(&ready_file)
             .args(options)
@@ -72,7 +82,13 @@ impl Appliance {
     /// The launcher's command for a folder, without its ready file.
     #[must_use]
     pub fn command(folder: &Path) -> Command {
-        let mut command = Command::new(binary("redan-evaluate"));
+        Self::command_of(&binary("redan-evaluate"), folder)
+    }
+
+    /// As [`Appliance::command`], with a launcher from elsewhere.
+    #[must_use]
+    pub fn command_of(launcher: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(launcher);
         command.args([
             "--no-build",
             "--published",

@@ -62,13 +62,15 @@ pub enum Flood {
     Settings,
     /// SETTINGS that change the window of all open streams.
     SettingsWindow,
+    /// DATA frames of one byte on an open stream.
+    TinyData,
     /// WINDOW_UPDATE by one on the connection.
     WindowUpdate,
 }
 
 impl Flood {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Continuation,
         Self::EmptyContinuation,
         Self::EmptyData,
@@ -84,6 +86,7 @@ impl Flood {
         Self::RapidReset,
         Self::Settings,
         Self::SettingsWindow,
+        Self::TinyData,
         Self::WindowUpdate,
     ];
 
@@ -124,7 +127,7 @@ impl Flood {
             Self::Continuation | Self::EmptyContinuation => {
                 client.frame(kind::HEADERS, 0, 1, &request(target, "GET", "/").0);
             }
-            Self::EmptyData | Self::EmptyHeaders | Self::SettingsWindow => {
+            Self::EmptyData | Self::EmptyHeaders | Self::SettingsWindow | Self::TinyData => {
                 client.headers(1, &open, false);
             }
             Self::HpackBomb => {
@@ -194,6 +197,9 @@ impl Flood {
             Self::SettingsWindow => {
                 let window = if unit.is_multiple_of(2) { 0 } else { 0x7fff_0000 };
                 client.settings(&[(setting::INITIAL_WINDOW_SIZE, window)]);
+            }
+            Self::TinyData => {
+                client.data(1, b"x", false);
             }
             Self::WindowUpdate => {
                 client.window_update(0, 1);

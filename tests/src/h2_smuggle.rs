@@ -301,6 +301,20 @@ fn pseudo_headers(list: &mut List) {
         all.extend(list.pseudo("GET"));
         all
     });
+    for (name, field) in [
+        ("two authorizations", "authorization"),
+        ("two content types", "content-type"),
+    ] {
+        list.refuse(name, list.get(&[(field, "a"), (field, "b")]));
+    }
+    // The `h2` crate cuts the fragment off before anybody sees it: then it must be gone for everybody.
+    list.push(
+        "a fragment in the path",
+        list.with(":path", "/#smuggled"),
+        &[],
+        None,
+        Expected::RefusedOrDropped,
+    );
     list.refuse("two hosts", list.get(&[("host", &host), ("host", &host)]));
     for (name, pseudo, value) in [
         ("an empty path", ":path", ""),
@@ -308,6 +322,11 @@ fn pseudo_headers(list: &mut List) {
         ("a path that is a URI", ":path", "http://evil/"),
         ("an asterisk without OPTIONS", ":path", "*"),
         ("another scheme", ":scheme", "ftp"),
+        ("the scheme without TLS", ":scheme", "http"),
+        ("a path outside ASCII", ":path", "/\u{e9}"),
+        ("a control in the path", ":path", "/\u{7f}"),
+        ("an empty port", ":authority", "localhost:"),
+        ("a port over 65535", ":authority", "localhost:65536"),
         ("an empty authority", ":authority", ""),
         ("another authority", ":authority", "evil.example"),
         ("CONNECT", ":method", "CONNECT"),

@@ -7,6 +7,7 @@
 )]
 
 pub mod appliance;
+pub mod ftw;
 pub mod h2_flood;
 pub mod h2_raw;
 pub mod h2_smuggle;

@@ -1,87 +1,14 @@
 //! The attack clients against the whole appliance, through its published port, with a witness as the application.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test stops at the first surprise, in its own functions too"
-)]
+mod site;
 
-use redan_tests::appliance::Appliance;
 use redan_tests::h2_flood::{Flood, starve};
-use redan_tests::slow::{Slow, hold, idle_memory, read_late, resident};
-use redan_tests::wire::Target;
-use redan_tests::witness::Witness;
+use redan_tests::slow::{Slow, hold, idle_memory, read_late};
 use redan_tests::{h2_smuggle, http1_probe};
+use site::{HOST, Site};
 use std::time::Duration;
-use tempfile::TempDir;
 
-const HOST: &str = "shop.test";
 const MIB: u64 = 1 << 20;
-
-/// A published witness. Deadlines are as short as the configuration allows, and nobody is stopped for asking too often.
-struct Site {
-    appliance: Appliance,
-    witness: Witness,
-    target: Target,
-}
-
-impl Site {
-    fn start() -> Self {
-        let witness = Witness::start().unwrap();
-        let folder = TempDir::new().unwrap();
-        let file = folder.path().join("attacked.toml");
-        std::fs::write(&file, configuration(witness.address().port())).unwrap();
-        let appliance = Appliance::start_in(folder, &["--config", file.to_str().unwrap()]);
-        let target = Target::new(appliance.published().parse().unwrap(), HOST).unwrap();
-        // The health check of the upstream, and the pools' first buffers.
-        assert!(target.serves().is_some());
-        witness.take();
-        Self {
-            appliance,
-            witness,
-            target,
-        }
-    }
-
-    fn proxy_memory(&self) -> u64 {
-        resident(&[self.appliance.pid("proxy")]).unwrap()
-    }
-}
-
-fn configuration(upstream: u16) -> String {
-    format!(
-        r#"schema = 1
-
-[zones.public]
-[zones.management]
-
-[interfaces.public0]
-zone = "public"
-addresses = ["10.77.1.1/24"]
-
-[interfaces.mgmt0]
-zone = "management"
-addresses = ["10.77.3.1/24"]
-
-[services.shop]
-listen = [{{ interface = "public0", port = 8443 }}]
-hosts = ["{HOST}"]
-upstreams.main = {{ servers = ["127.0.0.1:{upstream}"], response-timeout = "5s" }}
-routes = [{{ name = "all", upstream = "main" }}]
-rates = {{ guest = 1000000 }}
-limits = {{ head-timeout = "2s", write-stall = "2s", idle-timeout = "3s" }}
-
-[limits]
-connections-per-source = 20000
-
-[[identity.users]]
-name = "admin"
-roles = ["admin"]
-
-[console]
-listen = {{ interface = "mgmt0", port = 9443 }}
-"#
-    )
-}
 
 #[test]
 fn every_http1_probe_gets_its_verdict() {

@@ -85,3 +85,42 @@ fn a_document_with_mistakes_changes_nothing_and_every_mistake_is_named() {
     assert_eq!(appliance.redan_ok(&["config", "show"]), before);
     assert_eq!(curl(&[appliance.url()]).status, 200);
 }
+
+#[test]
+fn the_running_document_applied_again_is_no_change_and_no_probation() {
+    let appliance = Appliance::start(&[]);
+    let before = appliance.redan_ok(&["config", "history"]);
+    let path = appliance.folder().join("same.toml");
+    std::fs::write(&path, appliance.redan_ok(&["config", "show"])).unwrap();
+    let text = appliance.redan_ok(&["config", "apply", path.to_str().unwrap()]);
+    assert!(text.contains("no change") && !text.contains("probation"), "{text}");
+    assert_eq!(appliance.redan_ok(&["config", "history"]), before);
+    assert!(
+        !appliance.redan(&["config", "confirm"]).status.success(),
+        "nothing waits"
+    );
+}
+
+#[test]
+fn the_printed_address_goes_on_serving_when_a_commit_moves_the_port() {
+    let appliance = Appliance::start(&[]);
+    let candidate = changed(&appliance, "port = 8443", "port = 8444");
+    let _ = appliance.redan_ok(&[
+        "config",
+        "apply",
+        &candidate,
+        "--confirm-within",
+        "60s",
+        "--comment",
+        "moved",
+    ]);
+    appliance.until("the printed address follows", Duration::from_secs(20), |appliance| {
+        curl(&[appliance.url()]).status == 200 && appliance.printed().contains(":8444")
+    });
+    let _ = appliance.redan_ok(&["config", "rollback"]);
+    appliance.until("and back", Duration::from_secs(20), |appliance| {
+        curl(&[appliance.url()]).status == 200 && appliance.printed().contains("leads to 10.77.1.1:8443")
+    });
+    let port = appliance.text("console_url").to_owned();
+    assert_eq!(curl(&[&port]).status, 200);
+}

@@ -99,3 +99,23 @@ fn an_api_key_acknowledged_before_the_vault_was_killed_works_afterwards() {
         curl(&["-H", &bearer, &url]).status == 200
     });
 }
+
+#[test]
+fn the_first_handshakes_after_the_vault_was_killed_are_served() {
+    let appliance = Appliance::start(&[]);
+    for _ in 0..3 {
+        let pid = appliance.pid("vault");
+        kill(pid);
+        appliance.until("the vault is back", PATIENCE, |appliance| {
+            is_back(appliance, "vault", pid)
+        });
+        // Each a connection of its own, to every thread of the proxy and to the console.
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let published = (0..8).map(|_| scope.spawn(|| curl(&[appliance.url()]).status));
+            let console = (0..4).map(|_| scope.spawn(|| curl(&[appliance.text("console_url")]).status));
+            let all: Vec<_> = published.chain(console).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(statuses, [200; 12]);
+    }
+}

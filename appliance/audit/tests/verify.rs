@@ -525,17 +525,13 @@ fn a_line_beyond_the_limit_is_named_and_passed_over() {
             &report.findings[0],
             Finding {
                 line: 3,
-                problem: Problem::Malformed(_)
+                problem: Problem::Unread { sequence: 1, .. }
             }
         ),
         "{:?}",
         problems(&report)
     );
-    assert!(
-        has(&report, |p| *p == Problem::Missing { from: 1, to: 1 }),
-        "{:?}",
-        problems(&report)
-    );
+    assert_eq!(report.findings.len(), 1, "{:?}", problems(&report));
 }
 
 #[test]
@@ -546,4 +542,65 @@ fn findings_are_bounded() {
     let report = log.check(lines.concat().as_bytes());
     assert_eq!(report.findings.len(), 200);
     assert!(report.more > 4_000);
+}
+
+#[test]
+fn one_changed_bit_of_a_line_is_one_finding_that_names_its_entry() {
+    let log = Log::new(7, 9);
+    let export = log.export(0, &[5, 9]);
+    let lines = lines(&export);
+    // A header, five entries, a checkpoint: entry 3 is shown, entry 2 is not.
+    for (at, sequence) in [(4, 3), (3, 2)] {
+        let before: usize = lines[..at].iter().map(String::len).sum();
+        for byte in 0..lines[at].len() - 1 {
+            for bit in 0..8 {
+                let mut changed = export.clone();
+                changed[before + byte] ^= 1 << bit;
+                // That would be two lines.
+                if changed[before + byte] == b'\n' {
+                    continue;
+                }
+                let report = log.check(&changed);
+                let found = problems(&report);
+                let shown = String::from_utf8_lossy(&changed[before..before + lines[at].len()]).into_owned();
+                assert_eq!(found.len(), 1, "byte {byte}, bit {bit}: {found:?} {shown}");
+                assert!(
+                    found[0].contains(&format!("line {}: entry {sequence}", at + 1)),
+                    "byte {byte}, bit {bit}: {found:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_changed_bit_in_the_outcome_is_one_finding() {
+    let log = Log::new(7, 6);
+    let export = log.export(0, &[6]);
+    let text = String::from_utf8(export.clone()).unwrap();
+    let at = text.match_indices("\"success\"").nth(1).unwrap().0 + 1;
+    let mut changed = export;
+    changed[at] ^= 1;
+    let found = problems(&log.check(&changed));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("entry 1") && found[0].contains("plaintext"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_last_line_that_cannot_be_read_is_one_finding() {
+    let log = Log::new(7, 6);
+    let export = log.export(0, &[3, 6]);
+    let lines = lines(&export);
+    for back in [1, 2] {
+        let at = lines.len() - back;
+        let before: usize = lines[..at].iter().map(String::len).sum();
+        let mut changed = export.clone();
+        changed[before] ^= 1;
+        let found = problems(&log.check(&changed));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(&format!("line {}:", at + 1)), "{found:?}");
+    }
 }

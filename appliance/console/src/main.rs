@@ -27,8 +27,9 @@ fn main() -> ExitCode {
     match run(&service) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // The supervisor says it on.
             service.failed(error.as_ref());
-            fail(error.as_ref())
+            ExitCode::FAILURE
         }
     }
 }

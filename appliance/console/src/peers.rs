@@ -7,12 +7,13 @@ use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequ
 use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
 use redan_ipc::messages::status::ApplianceStatus;
 use redan_ipc::messages::traffic::TrafficSample;
+use redan_ipc::messages::transit::{TransitReply, TransitRequest};
 use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
 use redan_service::AsyncPeer;
-use redan_types::{Generation, Process, SecretString, Timestamp};
+use redan_types::{Generation, KeyName, Process, SecretString, Timestamp};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -93,12 +94,14 @@ impl Vault {
         password: SecretString,
         address: IpAddr,
         agent: Option<String>,
+        device: Option<SecretString>,
     ) -> Result<LoginOutcome, PeerError> {
         let request = ConsoleVaultRequest::Login {
             user,
             password,
             address,
             agent,
+            device,
         };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Login(outcome) => outcome)
     }
@@ -151,6 +154,20 @@ impl Vault {
     pub async fn accounts(&self, actor: Actor, request: AccountRequest) -> Result<AccountReply, PeerError> {
         let request = ConsoleVaultRequest::Accounts { actor, request };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Accounts(reply) => reply)
+    }
+
+    /// Uses a key of applications.
+    ///
+    /// # Errors
+    /// No answer. A refusal is an answer.
+    pub async fn transit(
+        &self,
+        actor: Actor,
+        key: KeyName,
+        request: TransitRequest,
+    ) -> Result<TransitReply, PeerError> {
+        let request = ConsoleVaultRequest::Transit { actor, key, request };
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Transit(reply) => reply)
     }
 
     /// Records an event; durable when this returns.

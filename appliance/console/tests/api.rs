@@ -4,91 +4,13 @@
 mod support;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, Response, StatusCode, header};
-use redan_console::api::Client;
+use axum::http::{Method, Request, StatusCode, header};
 use redan_types::Process;
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::world::{DOCUMENT, KEY, lock, world};
-use support::{Console, console};
-use tower::ServiceExt as _;
-
-/// A browser on one of the console's pages.
-struct Browser<'a> {
-    console: &'a Console,
-    cookie: Option<String>,
-}
-
-impl Browser<'_> {
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Response<Body> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "localhost:9443")
-            .header(header::ORIGIN, "https://localhost:9443")
-            .header("sec-fetch-site", "same-origin")
-            .header("x-redan-console", "1");
-        if let Some(cookie) = &self.cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        ask(
-            self.console,
-            request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(body)
-                .unwrap(),
-        )
-        .await
-    }
-
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
-        json_of(self.send(Method::GET, path, None).await).await
-    }
-
-    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
-        json_of(self.send(Method::POST, path, Some(body)).await).await
-    }
-}
-
-async fn ask(console: &Console, mut request: Request<Body>) -> Response<Body> {
-    request
-        .extensions_mut()
-        .insert(Client("192.0.2.7:40000".parse().unwrap()));
-    console.app.clone().router().oneshot(request).await.unwrap()
-}
-
-async fn json_of(response: Response<Body>) -> (StatusCode, Value) {
-    let status = response.status();
-    let bytes = to_bytes(response.into_body(), 8 << 20).await.unwrap();
-    (
-        status,
-        if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap()
-        },
-    )
-}
-
-async fn sign_in<'a>(console: &'a Console, name: &str, password: &str) -> Browser<'a> {
-    let mut browser = Browser { console, cookie: None };
-    let response = browser
-        .send(
-            Method::POST,
-            "/api/v1/login",
-            Some(json!({ "name": name, "password": password })),
-        )
-        .await;
-    assert_eq!(response.status(), StatusCode::OK);
-    let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
-    for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
-        assert!(set.contains(attribute), "{set}");
-    }
-    assert!(set.starts_with("__Host-") && !set.contains("Domain"), "{set}");
-    browser.cookie = Some(set.split(';').next().unwrap().to_owned());
-    browser
-}
+use support::browser::{Browser, ask, json_of, sign_in};
+use support::console;
+use support::world::{KEY, lock, world};
 
 /// Every GET endpoint without parameters.
 const READ: [&str; 9] = [
@@ -324,97 +246,6 @@ async fn an_api_key_does_what_the_pages_do() {
 }
 
 #[tokio::test]
-async fn a_commit_is_kept_or_taken_back_and_stands_in_the_versions() {
-    let console = console(world());
-    let ann = sign_in(&console, "ann", "correct horse").await;
-    let text = DOCUMENT.replace("60", "90");
-    let commit = |base: u64| json!({ "text": text, "comment": "more", "base": base, "confirm_within_s": 60 });
-    let (status, pending) = ann.post("/api/v1/configuration/commit", commit(1)).await;
-    assert_eq!(status, StatusCode::OK, "{pending}");
-    assert_eq!((&pending["version"], &pending["previous"]), (&json!(2), &json!(1)));
-    assert!(pending["remaining_ms"].as_u64().unwrap() > 55_000);
-    assert_eq!(
-        ann.post("/api/v1/configuration/commit", commit(2)).await.0,
-        StatusCode::CONFLICT,
-        "one at a time"
-    );
-    assert_eq!(ann.get("/api/v1/overview").await.1["state"]["pending"]["version"], 2);
-    assert_eq!(
-        ann.post("/api/v1/configuration/confirm", json!({ "version": 7 }))
-            .await
-            .0,
-        StatusCode::CONFLICT
-    );
-    assert_eq!(
-        ann.post("/api/v1/configuration/confirm", json!({ "version": 2 }))
-            .await
-            .0,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        ann.post("/api/v1/configuration/commit", commit(1)).await.0,
-        StatusCode::CONFLICT,
-        "made from an old version"
-    );
-    let (_, diff) = ann.get("/api/v1/configuration/diff?from=1&to=2").await;
-    assert!(
-        diff["lines"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|line| line["kind"] == "added" && line["text"] == "requests = 90")
-    );
-    let (_, pending) = ann
-        .post("/api/v1/configuration/rollback", json!({ "version": 1 }))
-        .await;
-    assert_eq!(pending["version"], 3);
-    assert_eq!(
-        ann.post("/api/v1/configuration/rollback", json!({})).await.1,
-        Value::Null
-    );
-    let (_, versions) = ann.get("/api/v1/configuration/versions").await;
-    let states: Vec<_> = versions
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| (v["number"].as_u64().unwrap(), v["state"].as_str().unwrap()))
-        .collect();
-    assert_eq!(states, [(3, "idle"), (2, "running"), (1, "idle")]);
-    for wait in [29, 601] {
-        let body = json!({ "text": text, "comment": "x", "base": 2, "confirm_within_s": wait });
-        assert_eq!(
-            ann.post("/api/v1/configuration/commit", body).await.0,
-            StatusCode::UNPROCESSABLE_ENTITY
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_candidate_with_mistakes_is_refused_with_all_of_them() {
-    let console = console(world());
-    let ann = sign_in(&console, "ann", "correct horse").await;
-    let text = "oops = 1\nfine = 2\n  oops = 3\n";
-    let (_, check) = ann.post("/api/v1/configuration/check", json!({ "text": text })).await;
-    assert_eq!(check["mistakes"].as_array().unwrap().len(), 2);
-    assert_eq!(
-        (&check["mistakes"][1]["line"], &check["mistakes"][1]["column"]),
-        (&json!(3), &json!(3))
-    );
-    let (status, body) = ann
-        .post(
-            "/api/v1/configuration/commit",
-            json!({ "text": text, "comment": "x", "base": 1, "confirm_within_s": 60 }),
-        )
-        .await;
-    assert_eq!(
-        (status, body["code"].as_str()),
-        (StatusCode::UNPROCESSABLE_ENTITY, Some("mistakes"))
-    );
-    assert_eq!(body["mistakes"].as_array().unwrap().len(), 2);
-    assert!(lock(&console.world).commit.pending.is_none());
-}
-
-#[tokio::test]
 async fn the_overview_says_what_is_wrong() {
     let console = console(world());
     lock(&console.world).down = Some(Process::Proxy);
@@ -461,59 +292,6 @@ async fn the_event_stream_ends_with_its_session() {
         "{text}"
     );
     assert!(text.ends_with("event: signed-out\ndata: null\n\n"), "{text}");
-}
-
-#[tokio::test]
-async fn the_log_is_searched_page_by_page_and_exported_whole() {
-    let console = console(world());
-    let ann = sign_in(&console, "ann", "correct horse").await;
-    for i in 0..25 {
-        let actor = redan_ipc::messages::audit::Actor::Process(Process::Proxy);
-        lock(&console.world).record(
-            actor,
-            "request.refused",
-            "service/shop",
-            redan_ipc::messages::audit::Outcome::Denied,
-            &format!("Number {i}"),
-        );
-    }
-    let mut seen = Vec::new();
-    let mut before = String::new();
-    loop {
-        let (_, page) = ann
-            .get(&format!("/api/v1/audit?action=request&outcome=denied&limit=10{before}"))
-            .await;
-        seen.extend(
-            page["entries"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|entry| entry["sequence"].as_u64().unwrap()),
-        );
-        match page["next"].as_u64() {
-            Some(next) => before = format!("&before={next}"),
-            None => break,
-        }
-    }
-    assert_eq!(seen.len(), 25);
-    assert!(seen.windows(2).all(|pair| pair[0] > pair[1]));
-    assert_eq!(
-        ann.get("/api/v1/audit?text=NUMBER%2024").await.1["entries"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    for bad in ["limit=0", "limit=501", "outcome=maybe", "unknown=1"] {
-        assert_eq!(
-            ann.get(&format!("/api/v1/audit?{bad}")).await.0,
-            StatusCode::BAD_REQUEST,
-            "{bad}"
-        );
-    }
-    let response = ann.send(Method::GET, "/api/v1/audit/export", None).await;
-    let lines = String::from_utf8(to_bytes(response.into_body(), 8 << 20).await.unwrap().to_vec()).unwrap();
-    assert_eq!(lines.lines().count(), lock(&console.world).events.len());
 }
 
 #[tokio::test]
@@ -597,5 +375,5 @@ async fn the_api_document_names_every_operation() {
         .values()
         .map(|path| path.as_object().unwrap().len())
         .sum();
-    assert_eq!(operations, 31, "the document and the table of access differ");
+    assert_eq!(operations, 40, "the document and the table of access differ");
 }

@@ -131,3 +131,87 @@ async fn clients_of_other_networks_are_hung_up_on() {
             .is_err()
     );
 }
+
+/// Asks for a page over a connection and says whether it came.
+async fn is_served(console: &Console, address: SocketAddr) -> bool {
+    let Ok(mut stream) = connect(console, address, &[&rustls::version::TLS13]).await else {
+        return false;
+    };
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer.starts_with(b"HTTP/1.1 200 OK\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_client_is_served_while_its_address_holds_every_place_with_unfinished_heads() {
+    let console = console(world());
+    let address = serve(&console).await;
+    let mut held = Vec::new();
+    for part in [
+        &b"GET / HTTP/1.1\r\nhost: loc"[..],
+        b"POST /api/v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
+    ] {
+        for _ in 0..140 {
+            let mut stream = bounded(connect(&console, address, &[&rustls::version::TLS13]))
+                .await
+                .unwrap();
+            stream.write_all(part).await.unwrap();
+            held.push(stream);
+        }
+        let started = std::time::Instant::now();
+        assert!(bounded(is_served(&console, address)).await);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_handshakes_hold_up_nobody() {
+    let console = console(world());
+    let address = serve(&console).await;
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let started = std::time::Instant::now();
+    assert!(bounded(is_served(&console, address)).await);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_has_five_seconds_and_a_whole_head_ten_however_it_drips() {
+    let console = console(world());
+    let address = serve(&console).await;
+    let silent = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let started = std::time::Instant::now();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        started.elapsed()
+    };
+    let dripping = async {
+        let stream = connect(&console, address, &[&rustls::version::TLS13]).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(stream);
+        let started = std::time::Instant::now();
+        let drip = async {
+            let mut second = tokio::time::interval(Duration::from_millis(500));
+            loop {
+                second.tick().await;
+                if to.write_all(b"x").await.is_err() || to.flush().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let mut answer = Vec::new();
+        tokio::select! {
+            () = drip => {}
+            _ = from.read_to_end(&mut answer) => {}
+        }
+        started.elapsed()
+    };
+    let (silent, dripping) = bounded(async { tokio::join!(silent, dripping) }).await;
+    let within = |took: Duration, seconds: u64| {
+        took > Duration::from_secs(seconds - 1) && took < Duration::from_secs(seconds + 4)
+    };
+    assert!(within(silent, 5) && within(dripping, 10), "{silent:?} {dripping:?}");
+}

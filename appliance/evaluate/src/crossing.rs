@@ -5,6 +5,7 @@ use redan_ipc::frame::{Encoded, Header, Kind, Received};
 use redan_ipc::{Channel, IpcError, MAX_PACKET};
 use redan_types::Mode;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +17,13 @@ const LIMIT: usize = 1 << 20;
 pub(crate) enum Message {
     /// To the inside, first: what to start.
     Start(Box<Start>),
-    /// To the inside: a client of the offer with this number.
-    Client(usize),
+    /// To the inside: a client for something that the appliance listens for.
+    Client {
+        /// Where the appliance listens.
+        inside: SocketAddr,
+        /// From which link's side it is reached; `None`: from within the appliance.
+        link: Option<usize>,
+    },
     /// To the inside: end.
     Stop,
     /// To the launcher: everything answers.

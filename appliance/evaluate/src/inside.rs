@@ -4,6 +4,7 @@ use crate::crossing::{Inside, Message, Start, receive, send};
 use crate::links::{self, LinkError, Side};
 use crate::plan::Upstream;
 use crate::relay::relay;
+use crate::report;
 use nix::sched::{CloneFlags, unshare};
 use redan_ipc::{Channel, IpcError};
 use redan_types::Mode;
@@ -33,6 +34,8 @@ pub(crate) enum InsideError {
     System(&'static str, #[source] io::Error),
     #[error("the network around the appliance cannot be made")]
     Links(#[from] LinkError),
+    #[error("{0}")]
+    Refused(String),
     #[error("the {0}")]
     Trouble(String),
     #[error("the supervisor ended: {0}")]
@@ -51,13 +54,7 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
     };
     let outcome = live(&channel, &start);
     if let Err(error) = &outcome {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        send(&channel, &Message::Failed(text), None)?;
+        send(&channel, &Message::Failed(report::chain(error)), None)?;
     }
     // Said already, to the launcher.
     Ok(())
@@ -92,11 +89,8 @@ fn live(channel: &Arc<Channel>, start: &Start) -> Result<(), InsideError> {
     send(channel, &Message::Ready(look(start.mode, &sides, cables)), None).map_err(InsideError::NoLauncher)?;
     loop {
         match receive(channel) {
-            Ok((Message::Client(number), Some(connection))) => {
-                if let Some(offer) = start.plan.offers.get(number)
-                    && let Some(side) = at(offer.link)
-                {
-                    let inside = offer.inside;
+            Ok((Message::Client { inside, link }, Some(connection))) => {
+                if let Some(side) = at(link) {
                     side.run(move || drop(tokio::spawn(relay(connection, inside))))?;
                 }
             }
@@ -210,24 +204,46 @@ fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
         .map_err(failed("start the supervisor"))?;
     drop(told);
     let mut troubles = 0;
+    let mut refusal: Option<String> = None;
     for line in BufReader::new(ready).lines() {
         let line = line.map_err(failed("wait for the supervisor"))?;
         if line == "ready" {
             return Ok(supervisor);
         }
+        // What is refused for the same reason again will be refused for ever.
+        if let Some(why) = line.strip_prefix("refused ") {
+            if refusal.as_deref() == Some(why) {
+                give_up(&mut supervisor)?;
+                return Err(InsideError::Refused(outside(why, start)));
+            }
+            refusal = Some(why.to_owned());
+        }
         // One death may be chance. A service that dies again and again says why each time.
         if let Some(trouble) = line.strip_prefix("trouble ") {
             troubles += 1;
             if troubles == TROUBLES {
-                // It may have ended meanwhile.
-                let _ = kill_process(Pid::from_child(&supervisor), Signal::TERM);
-                supervisor.wait().map_err(failed("wait for the supervisor"))?;
-                return Err(InsideError::Trouble(trouble.to_owned()));
+                give_up(&mut supervisor)?;
+                return Err(InsideError::Trouble(outside(trouble, start)));
             }
         }
     }
     let status = supervisor.wait().map_err(failed("wait for the supervisor"))?;
     Err(InsideError::Supervisor(status))
+}
+
+fn give_up(supervisor: &mut Child) -> Result<(), InsideError> {
+    // It may have ended meanwhile.
+    let _ = kill_process(Pid::from_child(supervisor), Signal::TERM);
+    let waited = supervisor.wait();
+    waited
+        .map(drop)
+        .map_err(|source| InsideError::System("wait for the supervisor", source))
+}
+
+/// A service's words with its paths as they are outside of its sandbox: the only folder that one has is the vault's, which it calls
+/// `.`.
+fn outside(words: &str, start: &Start) -> String {
+    words.replace(" ./", &format!(" {}/store/", start.state.display()))
 }
 
 /// Waits for the supervisor on a thread of its own; its end is the end of everything.

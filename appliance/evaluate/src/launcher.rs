@@ -2,6 +2,7 @@
 
 use crate::build;
 use crate::crossing::{Inside, Message, Start, receive, send};
+use crate::doors::Doors;
 use crate::operator;
 use crate::options::Options;
 use crate::plan::{Offer, Plan};
@@ -9,9 +10,10 @@ use crate::relay::relay;
 use crate::report::{self, Report};
 use redan_config::Appliance;
 use redan_ipc::{Channel, IpcError};
-use redan_types::Mode;
+use redan_types::{Generation, Mode};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -33,6 +35,8 @@ const DEFAULT: &str = include_str!("../../../config/examples/evaluation.toml");
 const DEFAULT_BARE: &str = include_str!("../../../config/examples/evaluation-bare.toml");
 /// How long the appliance may take to answer.
 const START: Duration = Duration::from_secs(60);
+/// Between two looks at which version runs.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the inside may take to end.
 const STOP: Duration = Duration::from_secs(20);
 
@@ -45,6 +49,8 @@ pub(crate) enum LaunchError {
     Mistakes(String),
     #[error("the folder {0} cannot be made")]
     State(PathBuf, #[source] io::Error),
+    #[error("{0} cannot be written")]
+    Write(PathBuf, #[source] io::Error),
     #[error("{0} cannot be listened on ({1}); choose another with {2}")]
     Listen(SocketAddr, io::Error, &'static str),
     #[error("the ready file {0} cannot be written")]
@@ -165,12 +171,16 @@ impl Attempt<'_> {
     async fn start(&self, mode: Mode, text: &str, appliance: &Appliance) -> Result<(), Failure> {
         let plan = Plan::new(appliance, self.options.configuration.is_none())?;
         let listeners = if mode == Mode::EvaluationBare {
+            self.probe(&plan)?;
             Vec::new()
         } else {
             self.offer(&plan.offers).await?
         };
+        self.announce(&plan);
         let configuration = self.state.join("given.toml");
-        fs::write(&configuration, text).map_err(|source| LaunchError::State(configuration.clone(), source))?;
+        fs::write(&configuration, text).map_err(|source| LaunchError::Write(configuration.clone(), source))?;
+        let _given = Leftover(configuration.clone());
+        let _ready = self.options.ready_file.clone().map(Leftover);
         let (mut inside, channel, mut arriving) = spawn_inside()?;
         let start = Start {
             mode,
@@ -190,10 +200,28 @@ impl Attempt<'_> {
                 .map_err(|_| LaunchError::Silent)??;
             answers.set(true);
             self.report(mode, &plan, &listeners, around)?;
-            for (number, (_, listener)) in listeners.into_iter().enumerate() {
-                tokio::spawn(accept(listener, number, Arc::clone(&channel)));
+            let mut doors = Doors::open(listeners, &plan, &channel, self.options.published.ip());
+            let mut versions = watch(self.state);
+            let mut listened = listening(appliance);
+            loop {
+                tokio::select! {
+                    failure = attend(&mut arriving, &plan) => break Err(failure),
+                    Some((generation, appliance)) = versions.recv() => {
+                        // Without namespaces there are no doors: the appliance listens on this host itself.
+                        let said = if mode == Mode::EvaluationBare {
+                            let listens = listening(&appliance);
+                            let moved = listens != listened;
+                            listened.clone_from(&listens);
+                            if moved { listens } else { Vec::new() }
+                        } else {
+                            doors.follow(&appliance).await
+                        };
+                        for line in said {
+                            println!("version {generation} runs: {line}");
+                        }
+                    }
+                }
             }
-            Err(attend(&mut arriving, &plan).await)
         };
         let outcome = tokio::select! {
             outcome = outcome => outcome,
@@ -207,6 +235,48 @@ impl Attempt<'_> {
         }
         stop(&channel, &mut inside);
         outcome
+    }
+
+    /// Says, before anything is started, which addresses beyond this host will be connected to.
+    fn announce(&self, plan: &Plan) {
+        // A datagram socket sends nothing by being bound, and can be bound to the host's own addresses only.
+        let abroad = plan.abroad(|address| std::net::UdpSocket::bind((address, 0)).is_ok());
+        if abroad.is_empty() {
+            return;
+        }
+        println!(
+            "This configuration has upstreams outside of this host. From this host's own network, connections will be made to"
+        );
+        for address in abroad {
+            println!("  {address}");
+        }
+        println!("when a request is to be sent there, and from the start on by health checks.");
+    }
+
+    /// Finds out before the start whether another program has a port that the appliance itself is to listen on.
+    fn probe(&self, plan: &Plan) -> Result<(), LaunchError> {
+        let in_use = |address: SocketAddr| match std::net::TcpListener::bind(address) {
+            // Everything else is said by the supervisor, which knows better why.
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => Some(source),
+            _ => None,
+        };
+        if let Some(sample) = &plan.sample
+            && let Some(source) = in_use(sample.address)
+        {
+            let instead = "--config, which needs no sample application";
+            return Err(LaunchError::Listen(sample.address, source, instead));
+        }
+        for (number, offer) in plan.offers.iter().enumerate() {
+            let option = match (&self.options.configuration, number + 1 == plan.offers.len()) {
+                (Some(_), _) => "another port in the configuration",
+                (None, true) => "--console",
+                (None, false) => "--published",
+            };
+            if let Some(source) = in_use(offer.inside) {
+                return Err(LaunchError::Listen(offer.inside, source, option));
+            }
+        }
+        Ok(())
     }
 
     /// Binds the loopback ports: the first published address and the console where the options say, the others at their own port
@@ -243,6 +313,7 @@ impl Attempt<'_> {
         let access = operator::access(self.state)?;
         // Without namespaces the appliance itself listens on the host.
         let outside = |number: usize, offer: &Offer| listeners.get(number).map_or(offer.inside, |(bound, _)| *bound);
+        let hosts = plan.offers.first().map(|offer| offer.hosts.clone()).unwrap_or_default();
         let mut all: Vec<_> = plan
             .offers
             .iter()
@@ -254,6 +325,7 @@ impl Attempt<'_> {
             options: self.options,
             mode,
             published: all,
+            hosts,
             console,
             access,
             inside,
@@ -270,6 +342,54 @@ impl Attempt<'_> {
         }
         Ok(())
     }
+}
+
+/// A file that goes with the evaluation: what was given to it, and what says that it answers.
+struct Leftover(PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The version that runs and those that come to run, by asking once a second.
+fn watch(state: &Path) -> UnboundedReceiver<(Generation, Box<Appliance>)> {
+    let (versions, arriving) = unbounded_channel();
+    let mut running = operator::Running::of(state);
+    // It ends with the process: a thread that could not be started means that the doors stay where they are.
+    let _ = std::thread::Builder::new().name("versions".into()).spawn(move || {
+        let mut last = None;
+        while !versions.is_closed() {
+            std::thread::sleep(LOOK);
+            let Ok(Some((generation, document))) = running.ask() else {
+                continue;
+            };
+            if last.replace(generation) != Some(generation)
+                && let Ok(appliance) = Appliance::parse(&document, "the running configuration")
+                && versions.send((generation, Box::new(appliance))).is_err()
+            {
+                break;
+            }
+        }
+    });
+    arriving
+}
+
+/// Where a configuration without namespaces listens.
+fn listening(appliance: &Appliance) -> Vec<String> {
+    let services = appliance.services.values();
+    let published: BTreeSet<_> = services
+        .flat_map(|service| appliance.service_addresses(service))
+        .collect();
+    let published = published
+        .into_iter()
+        .map(|address| format!("published at https://{address}/"));
+    let console = appliance.console_address();
+    published
+        .chain(console.map(|address| format!("the console is at https://{address}/")))
+        .collect()
 }
 
 type Arriving = UnboundedReceiver<Result<(Message, Option<OwnedFd>), IpcError>>;
@@ -326,21 +446,6 @@ async fn attend(arriving: &mut Arriving, plan: &Plan) -> Failure {
 fn lead_on(plan: &Plan, number: usize, connection: OwnedFd) {
     if let Some(upstream) = plan.upstreams.get(number) {
         tokio::spawn(relay(connection, upstream.address));
-    }
-}
-
-async fn accept(listener: TcpListener, number: usize, channel: Arc<Channel>) {
-    loop {
-        match listener.accept().await {
-            Ok((connection, _)) => {
-                if let Ok(connection) = connection.into_std() {
-                    // Without the inside the connection is dropped; `attend` learns of its end.
-                    let _ = send(&channel, &Message::Client(number), Some(&OwnedFd::from(connection)));
-                }
-            }
-            // Out of descriptors: others must end first.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
     }
 }
 

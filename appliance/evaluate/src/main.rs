@@ -10,6 +10,7 @@
 
 mod build;
 mod crossing;
+mod doors;
 mod inside;
 mod launcher;
 mod links;
@@ -37,14 +38,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                text.push_str(": ");
-                text.push_str(&cause.to_string());
-                source = cause.source();
-            }
-            eprintln!("error: {text}");
+            eprintln!("error: {}", report::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

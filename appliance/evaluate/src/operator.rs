@@ -2,14 +2,14 @@
 
 use redan_ipc::messages::OperatorManager;
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest};
-use redan_ipc::messages::manager::{OperatorReply, OperatorRequest};
+use redan_ipc::messages::manager::{ManagerReply, ManagerRequest, OperatorReply, OperatorRequest};
 use redan_ipc::messages::vault::CertificateOwner;
 use redan_ipc::{Channel, Client, IpcError};
-use redan_types::{NameError, RoleName, SecretString, UserName};
+use redan_types::{Generation, NameError, RoleName, SecretString, UserName};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use sha2::{Digest, Sha256};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The user that a new appliance has.
@@ -41,6 +41,35 @@ pub(crate) struct Access {
     pub(crate) api_key: SecretString,
     /// SHA-256 of the console's certificate.
     pub(crate) fingerprint: String,
+}
+
+/// The operators' channel, kept open to ask again and again what runs.
+pub(crate) struct Running {
+    path: PathBuf,
+    client: Option<Client<OperatorManager>>,
+}
+
+impl Running {
+    pub(crate) fn of(state: &Path) -> Self {
+        Self {
+            path: state.join("run/operator.sock"),
+            client: None,
+        }
+    }
+
+    /// The version that runs with its document. Where the manager does not answer, the next question dials again.
+    pub(crate) fn ask(&mut self) -> Result<Option<(Generation, String)>, OperatorError> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => dial(&self.path)?,
+        };
+        let reply = call(&client, &OperatorRequest::Manager(ManagerRequest::Configuration))?;
+        self.client = Some(client);
+        let OperatorReply::Manager(ManagerReply::Configuration(state)) = reply else {
+            return Err(OperatorError::Missing("configuration"));
+        };
+        Ok(state.running.map(|version| (version.info.generation, version.document)))
+    }
 }
 
 /// Gets a fresh one-time password (unless the administrator has set one), a fresh API key and the console's fingerprint.

@@ -37,6 +37,8 @@ pub(crate) struct Offer {
     pub(crate) inside: SocketAddr,
     /// From which link's side it is reached; `None`: from within the appliance.
     pub(crate) link: Option<usize>,
+    /// Names that are answered to there, the first few.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// A server that the appliance connects to.
@@ -98,7 +100,17 @@ impl Plan {
             let link = appliance.interfaces.values().position(|interface| {
                 interface.addresses.iter().any(|own| own.address == inside.ip()) && !inside.ip().is_loopback()
             });
-            plan.offers.push(Offer { inside, link });
+            let services = appliance.services.values();
+            let there = services.filter(|service| appliance.service_addresses(service).contains(&inside));
+            let hosts = there
+                .flat_map(|service| &service.hosts)
+                .take(HOSTS)
+                .map(ToString::to_string);
+            plan.offers.push(Offer {
+                inside,
+                link,
+                hosts: hosts.collect(),
+            });
         }
         let servers: BTreeSet<SocketAddr> = appliance
             .services
@@ -115,6 +127,15 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// What would have to be reached from this host and is not on it: addresses that the launcher connects to when the appliance
+    /// asks for them. `is_own` says whether an address is one of this host.
+    pub(crate) fn abroad(&self, is_own: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
+        let addresses = self.upstreams.iter().map(|upstream| upstream.address);
+        addresses
+            .filter(|address| !address.ip().is_loopback() && !is_own(address.ip()))
+            .collect()
     }
 
     /// Finds a side for a server and gives it the server's address.
@@ -150,6 +171,9 @@ impl Plan {
     }
 }
 
+/// Names of one offer that are kept.
+const HOSTS: usize = 16;
+
 /// The first few host addresses of a network.
 fn neighbours(network: Cidr) -> impl Iterator<Item = IpAddr> {
     let hosts = if network.address().is_ipv4() { 32 } else { 128 } - u32::from(network.prefix());
@@ -172,13 +196,31 @@ fn neighbours(network: Cidr) -> impl Iterator<Item = IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::neighbours;
+    use super::{Plan, neighbours};
+    use redan_config::Appliance;
 
     fn first(network: &str) -> Vec<String> {
         neighbours(network.parse().unwrap())
             .take(3)
             .map(|address| address.to_string())
             .collect()
+    }
+
+    #[test]
+    fn upstreams_outside_of_this_host_are_known_before_anything_is_dialled() {
+        let document = include_str!("../../../config/examples/evaluation.toml");
+        let appliance = Appliance::parse(document, "evaluation.toml").unwrap();
+        let plan = Plan::new(&appliance, false).unwrap();
+        let all: Vec<_> = plan.upstreams.iter().map(|upstream| upstream.address).collect();
+        assert!(!all.is_empty());
+        assert_eq!(plan.abroad(|_| false), all);
+        assert_eq!(plan.abroad(|_| true), []);
+        let sample = Plan::new(&appliance, true).unwrap();
+        assert_eq!(
+            sample.abroad(|_| false),
+            [],
+            "the sample application is the evaluation's own"
+        );
     }
 
     #[test]

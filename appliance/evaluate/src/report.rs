@@ -12,6 +12,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// An error with its causes, on one line; a cause that is named already is not repeated.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// Removes what an earlier evaluation wrote, so that nobody takes it for this one's, and finds out before the start whether the file
 /// can be written.
 pub(crate) fn clear(path: &Path) -> io::Result<()> {
@@ -43,6 +58,8 @@ pub(crate) struct Report<'a> {
     pub(crate) mode: Mode,
     /// Where each published address is offered, with where it is inside.
     pub(crate) published: Vec<(SocketAddr, SocketAddr)>,
+    /// Names that the first of them answers to.
+    pub(crate) hosts: Vec<String>,
     pub(crate) console: SocketAddr,
     pub(crate) access: Access,
     pub(crate) inside: Inside,
@@ -104,8 +121,11 @@ impl Report<'_> {
                 "  curl -k -H 'Authorization: Bearer {key}' {url}api/admin/users   # forbidden: the key's role is user"
             );
         } else {
-            println!("  curl -k {url}                                    # a request to your application");
-            println!("  curl -k -H 'Content-Length: 1' -H 'Transfer-Encoding: chunked' {url}   # an ambiguous one");
+            let (resolve, url) = self.named();
+            println!("  curl -k {resolve}{url}                                    # a request to your application");
+            println!(
+                "  curl -k --http1.1 {resolve}-H 'Content-Length: 1' -H 'Transfer-Encoding: chunked' {url}   # an ambiguous one"
+            );
             println!("  {redan} --state {state} config show               # what runs");
         }
         println!(
@@ -128,6 +148,7 @@ impl Report<'_> {
             .collect();
         let report = json!({
             "published_url": self.url(),
+            "published_as": self.named().1,
             "console_url": format!("https://{}/", self.console),
             "fingerprint": self.access.fingerprint,
             "admin": self.access.administrator,
@@ -145,11 +166,33 @@ impl Report<'_> {
     }
 
     fn url(&self) -> String {
-        let outside = self
-            .published
-            .first()
-            .map_or(self.options.published, |(outside, _)| *outside);
-        format!("https://{outside}/")
+        format!("https://{}/", self.outside())
+    }
+
+    /// curl's option and the URL for a name that the published address answers to: where it does not answer to the address itself,
+    /// the name must be told to lead there.
+    fn named(&self) -> (String, String) {
+        let outside = self.outside();
+        match self.hosts.first() {
+            Some(host) if !self.hosts.contains(&outside.ip().to_string()) => {
+                let (port, ip) = (outside.port(), outside.ip());
+                let ip = if ip.is_ipv6() {
+                    format!("[{ip}]")
+                } else {
+                    ip.to_string()
+                };
+                (
+                    format!("--resolve {host}:{port}:{ip} "),
+                    format!("https://{host}:{port}/"),
+                )
+            }
+            _ => (String::new(), self.url()),
+        }
+    }
+
+    fn outside(&self) -> SocketAddr {
+        let first = self.published.first();
+        first.map_or(self.options.published, |(outside, _)| *outside)
     }
 
     /// The protections that an evaluation of this kind is without.

@@ -50,6 +50,8 @@ pub struct Progress {
 pub struct BodyDecoder {
     state: State,
     limits: Limits,
+    /// Bytes of content that may still be announced.
+    room: u64,
     trailers: Option<Fields>,
 }
 
@@ -62,11 +64,7 @@ impl BodyDecoder {
             Framing::Length(left) => State::Length { left },
             Framing::Chunked => State::START,
         };
-        Self {
-            state,
-            limits: limits.bounded(),
-            trailers: None,
-        }
+        Self::new(state, limits)
     }
 
     /// A decoder for a response's body.
@@ -78,9 +76,21 @@ impl BodyDecoder {
             ResponseFraming::Chunked => State::START,
             ResponseFraming::UntilClose => State::UntilClose,
         };
+        Self::new(state, limits)
+    }
+
+    fn new(state: State, limits: &Limits) -> Self {
+        let (state, room) = match state {
+            State::Length { left } => match limits.body.checked_sub(left) {
+                Some(room) => (State::Length { left }, room),
+                None => (State::TooLong, 0),
+            },
+            state => (state, limits.body),
+        };
         Self {
             state,
             limits: limits.bounded(),
+            room,
             trailers: None,
         }
     }
@@ -120,6 +130,8 @@ impl BodyDecoder {
                     });
                 }
                 State::UntilClose => {
+                    let more = u64::try_from(rest.len()).map_err(|_| Refusal::BodyTooLong)?;
+                    self.room = self.room.checked_sub(more).ok_or(Refusal::BodyTooLong)?;
                     let piece = if rest.is_empty() {
                         Piece::Pending
                     } else {
@@ -164,6 +176,7 @@ impl BodyDecoder {
                         piece: Piece::Data(data),
                     });
                 }
+                State::TooLong => return Err(Refusal::BodyTooLong),
                 State::Trailers => {
                     let Some(length) = self.read_trailers(rest)? else {
                         return Ok(Progress {
@@ -182,6 +195,10 @@ impl BodyDecoder {
                         });
                     };
                     line.step(*byte)?;
+                    if let State::Chunk { left } = line {
+                        // A size near 2^64 is refused here, before its first byte comes; the sum of the sizes cannot wrap around.
+                        self.room = self.room.checked_sub(*left).ok_or(Refusal::BodyTooLong)?;
+                    }
                     at = at.saturating_add(1);
                 }
             }
@@ -293,6 +310,8 @@ enum State {
     SizeLf {
         value: u64,
     },
+    /// The announced length is over the limit.
+    TooLong,
     /// Before the fields after the last chunk's line, or the empty line.
     Trailers,
     UntilClose,

@@ -180,7 +180,15 @@ impl<'a> FieldName<'a> {
         self.0.len() == name.len() && self.0.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    pub(crate) const fn bytes(self) -> &'a [u8] {
+    /// Whether the names are the same; letter case does not matter.
+    #[must_use]
+    pub const fn same(self, other: FieldName<'_>) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
+    }
+
+    /// The name as bytes, all of them ASCII.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 }
@@ -305,7 +313,7 @@ impl Entry {
     }
 
     pub(crate) fn passes(&self) -> bool {
-        self.known == Known::Other && !self.listed
+        matches!(self.known, Known::Authorization | Known::ContentType | Known::Other) && !self.listed
     }
 
     pub(crate) fn view<'a>(&self, bytes: &'a [u8]) -> Field<'a> {

@@ -89,6 +89,9 @@ pub(crate) struct Signals {
     pub(crate) host: Option<usize>,
     upgrade: Option<usize>,
     expects_continue: bool,
+    authorization: bool,
+    content_type: bool,
+    repeats: bool,
 }
 
 impl Signals {
@@ -105,6 +108,8 @@ impl Signals {
                         return Err(Refusal::FieldNameLookAlike);
                     }
                 }
+                Known::Authorization => signals.repeats |= std::mem::replace(&mut signals.authorization, true),
+                Known::ContentType => signals.repeats |= std::mem::replace(&mut signals.content_type, true),
                 Known::Host => {
                     if signals.host.replace(index).is_some() {
                         return Err(Refusal::HostRepeated);
@@ -179,6 +184,16 @@ impl Signals {
             }
         }
         Ok(lists_names)
+    }
+
+    /// Refuses a request in which a field stands twice that decides who asks or what the content is: of two, the application might read
+    /// the one that was not looked at. Responses are not held to this: there the client decides, and none is asked for access.
+    pub(crate) const fn singular(&self) -> Result<(), Refusal> {
+        if self.repeats {
+            Err(Refusal::FieldRepeated)
+        } else {
+            Ok(())
+        }
     }
 
     /// The framing of a request (section 6.3). Without a length and without chunks there is no body.

@@ -26,8 +26,9 @@ impl RequestHead {
         let limits = limits.bounded();
         let method = Method::parse(parts.method.as_str().as_bytes())?;
         // Without `:authority` there is no scheme either in a `Uri`. A `host` field alone would do by RFC 9113 section 8.3.1, but no
-        // browser sends that, and one way to name the host is enough.
-        let (Some("http" | "https"), Some(named)) = (parts.uri.scheme_str(), parts.uri.authority()) else {
+        // browser sends that, and one way to name the host is enough. Another scheme than that of the connection is another origin
+        // (RFC 9113 section 8.3.1); there is no HTTP/2 without TLS here.
+        let (Some("https"), Some(named)) = (parts.uri.scheme_str(), parts.uri.authority()) else {
             return Err(Refusal::PseudoHeader);
         };
         let authority = Authority::parse(named.as_str().as_bytes())?;
@@ -66,6 +67,7 @@ impl RequestHead {
         }
 
         let signals = Signals::read(&bytes, &mut entries)?;
+        signals.singular()?;
         let host = signals
             .host
             .and_then(|index| entries.get(index))

@@ -5,8 +5,10 @@ use crate::token;
 /// What a field name means to the codec.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Known {
+    Authorization,
     Connection,
     ContentLength,
+    ContentType,
     Expect,
     Host,
     Http2Settings,
@@ -33,6 +35,8 @@ impl Known {
             7 if is(b"trailer") => Self::Trailer,
             10 if is(b"connection") => Self::Connection,
             10 if is(b"keep-alive") => Self::KeepAlive,
+            12 if is(b"content-type") => Self::ContentType,
+            13 if is(b"authorization") => Self::Authorization,
             14 if is(b"content-length") => Self::ContentLength,
             14 if is(b"http2-settings") => Self::Http2Settings,
             16 if is(b"proxy-connection") => Self::ProxyConnection,
@@ -56,7 +60,7 @@ impl Known {
         for (to, from) in room.iter_mut().zip(name) {
             *to = if *from == b'_' { b'-' } else { *from };
         }
-        Self::of(room) != Self::Other
+        !matches!(Self::of(room), Self::Authorization | Self::ContentType | Self::Other)
     }
 }
 

@@ -57,7 +57,9 @@ pub use request::{RequestHead, parse_request, take_request};
 pub use response::{ResponseHead, parse_response, take_response};
 pub use status::Status;
 pub use target::{Form, Target};
-pub use write::{RequestWriter, ResponseWriter, write_chunk, write_chunk_end, write_chunk_start, write_last_chunk};
+pub use write::{
+    FieldLines, RequestWriter, ResponseWriter, write_chunk, write_chunk_end, write_chunk_start, write_last_chunk,
+};
 
 /// A head and the number of bytes it took from the front of the input; what follows them is the body.
 #[derive(Debug)]

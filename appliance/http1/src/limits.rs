@@ -15,6 +15,8 @@ pub struct Limits {
     pub trailers: usize,
     /// Fields in a trailer section. Values over 128 mean 128.
     pub trailer_fields: usize,
+    /// Bytes of content in a body. What is announced counts before it comes: a length at once, a chunk with its size.
+    pub body: u64,
 }
 
 impl Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             target: 8_192,
             trailers: 4_096,
             trailer_fields: 32,
+            body: u64::MAX,
         }
     }
 }

@@ -152,6 +152,9 @@ pub enum Refusal {
     /// A chunk line or chunk data does not end in CRLF.
     #[error("a chunk does not end in CRLF")]
     ChunkEnd,
+    /// The content is, or is announced to be, longer than [`crate::Limits::body`].
+    #[error("the body is too long")]
+    BodyTooLong,
     /// The trailer section has more bytes than [`crate::Limits::trailers`] or more fields than [`crate::Limits::trailer_fields`].
     #[error("the trailer section is too long")]
     TrailersTooLong,
@@ -168,7 +171,7 @@ pub enum Refusal {
     StatusLine,
 
     // --- HTTP/2 requests on their way to HTTP/1.1 ---
-    /// A required pseudo-header is missing or has a form that the method does not allow.
+    /// A required pseudo-header is missing, or has a form that the method or the connection does not allow.
     #[error("a pseudo-header is missing or invalid")]
     PseudoHeader,
     /// `:authority` is not what the `host` field says.
@@ -184,6 +187,7 @@ impl Refusal {
     #[must_use]
     pub const fn status(self) -> Status {
         match self {
+            Self::BodyTooLong => Status(413),
             Self::TargetTooLong => Status(414),
             Self::ExpectationUnsupported => Status(417),
             Self::HeadTooLong | Self::LineTooLong | Self::TooManyFields | Self::TrailersTooLong => Status(431),
@@ -202,6 +206,7 @@ impl Refusal {
             Self::BareCarriageReturn => "bare-cr",
             Self::BareLineFeed => "bare-lf",
             Self::BodyNotAllowed => "body-not-allowed",
+            Self::BodyTooLong => "body-too-long",
             Self::BodyTruncated => "body-truncated",
             Self::ChunkEnd => "chunk-end",
             Self::ChunkExtension => "chunk-extension",

@@ -184,6 +184,7 @@ fn parse(bytes: Bytes, limits: &Limits) -> Result<RequestHead, Refusal> {
     let mut entries = walker.fields(request.headers)?;
 
     let signals = Signals::read(&bytes, &mut entries)?;
+    signals.singular()?;
     let host = entries
         .get(signals.host.ok_or(Refusal::HostMissing)?)
         .ok_or(Refusal::HostMissing)?;

@@ -8,6 +8,22 @@ use crate::{
     Authority, Field, FieldName, FieldValue, Fields, Framing, Method, Persistence, ResponseFraming, Status, Target,
 };
 
+/// Fields rendered once, for those that stand in one message after the other.
+#[derive(Clone, Debug, Default)]
+pub struct FieldLines(Box<[u8]>);
+
+impl FieldLines {
+    /// Those of the fields that are passed on.
+    #[must_use]
+    pub fn of(fields: &Fields) -> Self {
+        let mut lines = Vec::new();
+        for field in fields.end_to_end() {
+            line(&mut lines, field.name().as_bytes(), field.value().as_bytes());
+        }
+        Self(lines.into())
+    }
+}
+
 /// Writes the head of a request to an upstream, always in HTTP/1.1.
 #[derive(Debug)]
 #[must_use = "a head that is not finished is taken out of the buffer"]
@@ -41,15 +57,21 @@ impl<'a> RequestWriter<'a> {
         self
     }
 
+    /// Writes fields that were rendered before.
+    pub fn lines(&mut self, lines: &FieldLines) -> &mut Self {
+        self.head.out.extend_from_slice(&lines.0);
+        self
+    }
+
     /// Writes a field of ours.
     pub fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>) -> &mut Self {
-        self.head.field(name.bytes(), value.as_bytes());
+        self.head.field(name.as_bytes(), value.as_bytes());
         self
     }
 
     /// Writes a field of ours whose value is a number.
     pub fn number(&mut self, name: FieldName<'_>, value: u64) -> &mut Self {
-        self.head.number(name.bytes(), value);
+        self.head.number(name.as_bytes(), value);
         self
     }
 
@@ -101,15 +123,21 @@ impl<'a> ResponseWriter<'a> {
         self
     }
 
+    /// Writes fields that were rendered before.
+    pub fn lines(&mut self, lines: &FieldLines) -> &mut Self {
+        self.head.out.extend_from_slice(&lines.0);
+        self
+    }
+
     /// Writes a field of ours.
     pub fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>) -> &mut Self {
-        self.head.field(name.bytes(), value.as_bytes());
+        self.head.field(name.as_bytes(), value.as_bytes());
         self
     }
 
     /// Writes a field of ours whose value is a number.
     pub fn number(&mut self, name: FieldName<'_>, value: u64) -> &mut Self {
-        self.head.number(name.bytes(), value);
+        self.head.number(name.as_bytes(), value);
         self
     }
 
@@ -165,11 +193,17 @@ pub fn write_chunk_end(out: &mut Vec<u8>) {
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: Option<&Fields>) {
     out.extend_from_slice(b"0\r\n");
     for field in trailers.into_iter().flat_map(Fields::end_to_end) {
-        out.extend_from_slice(field.name().bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value().as_bytes());
-        out.extend_from_slice(b"\r\n");
+        line(out, field.name().as_bytes(), field.value().as_bytes());
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field line.
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len().saturating_add(value.len()).saturating_add(4));
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -213,17 +247,12 @@ impl<'a> Head<'a> {
 
     fn fields<'f>(&mut self, fields: impl Iterator<Item = Field<'f>>) {
         for field in fields {
-            self.field(field.name().bytes(), field.value().as_bytes());
+            self.field(field.name().as_bytes(), field.value().as_bytes());
         }
     }
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
-        self.out
-            .reserve(name.len().saturating_add(value.len()).saturating_add(4));
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(b": ");
-        self.out.extend_from_slice(value);
-        self.out.extend_from_slice(b"\r\n");
+        line(self.out, name, value);
     }
 
     fn number(&mut self, name: &[u8], value: u64) {

@@ -225,3 +225,47 @@ fn content_of_another_length_than_announced_is_refused() {
     let mut free = ContentCount::new(Framing::Chunked);
     assert_eq!((free.add(usize::MAX), free.finish()), (Ok(()), Ok(())));
 }
+
+#[test]
+fn a_body_over_the_limit_is_refused_as_soon_as_it_is_announced() {
+    let limits = Limits {
+        body: 5,
+        ..Limits::default()
+    };
+    for (announced, refused) in [
+        (b"5\r\n".as_slice(), false),
+        (b"6\r\n", true),
+        (b"3\r\nabc\r\n2\r\n", false),
+        (b"3\r\nabc\r\n3\r\n", true),
+        (b"7fffffffffffffff\r\n", true),
+        (b"8000000000000000\r\n", true),
+        (b"ffffffffffffffff\r\n", true),
+        (b"1\r\na\r\nffffffffffffffff\r\n", true),
+        (b"1\r\na\r\nfffffffffffffffc\r\n", true),
+    ] {
+        for step in [1, 64] {
+            let mut decoder = BodyDecoder::for_request(Framing::Chunked, &limits);
+            let expected = if refused { Err(Refusal::BodyTooLong) } else { Ok(None) };
+            assert_eq!(
+                decode(&mut decoder, announced, step),
+                expected,
+                "{}",
+                announced.escape_ascii()
+            );
+        }
+    }
+    let mut decoder = BodyDecoder::for_request(Framing::Length(6), &limits);
+    assert_eq!(decode(&mut decoder, b"", 1), Err(Refusal::BodyTooLong));
+    let mut decoder = BodyDecoder::for_response(ResponseFraming::UntilClose, &limits);
+    assert_eq!(decode(&mut decoder, b"abcdef", 6), Err(Refusal::BodyTooLong));
+    assert_eq!(Refusal::BodyTooLong.status().code(), 413);
+}
+
+#[test]
+fn the_sizes_of_chunks_cannot_wrap_around() {
+    assert_eq!(
+        chunked(b"1\r\na\r\nffffffffffffffff\r\n"),
+        Err(Refusal::BodyTooLong),
+        "1 + (2^64 - 1) is no content of 0 bytes"
+    );
+}

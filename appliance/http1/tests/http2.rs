@@ -94,7 +94,14 @@ fn a_request_without_scheme_or_path_is_refused() {
         head("GET", "/", &[("host", b"a")], true).err(),
         Some(Refusal::PseudoHeader)
     );
-    assert_eq!(head("GET", "ftp://a/", &[], true).err(), Some(Refusal::PseudoHeader));
+    for scheme in ["ftp", "http"] {
+        let uri = format!("{scheme}://a/");
+        assert_eq!(
+            head("GET", &uri, &[], true).err(),
+            Some(Refusal::PseudoHeader),
+            "{scheme}"
+        );
+    }
     assert_eq!(
         head("CONNECT", "localhost:443", &[], true).err(),
         Some(Refusal::MethodUnknown)
@@ -165,4 +172,36 @@ fn trailers_are_held_to_the_rules_of_http_1_1() {
     };
     assert_eq!(map("grpc-status").unwrap().len(), 1);
     assert_eq!(map("content-length").err(), Some(Refusal::TrailerForbidden));
+}
+
+#[test]
+fn a_second_authorization_or_content_type_is_refused() {
+    for name in ["authorization", "content-type"] {
+        assert_eq!(
+            get(&[(name, b"a"), (name, b"b")]).err(),
+            Some(Refusal::FieldRepeated),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_target_follows_the_rules_of_http_1_1() {
+    for uri in ["https://a/\u{e9}", "https://a/b?\u{e9}"] {
+        assert_eq!(
+            head("GET", uri, &[], true).err(),
+            Some(Refusal::TargetCharacter),
+            "{uri}"
+        );
+    }
+    assert_eq!(head("GET", "https://a?b", &[], true).err(), Some(Refusal::PseudoHeader));
+    let star = |method| {
+        let mut parts = parts(method, "https://a/", &[]);
+        let mut uri = parts.uri.into_parts();
+        uri.path_and_query = Some("*".parse().unwrap());
+        parts.uri = uri.try_into().unwrap();
+        RequestHead::from_h2(&parts, true, &Limits::default())
+    };
+    assert_eq!(star("GET").err(), Some(Refusal::TargetForm));
+    assert!(star("OPTIONS").is_ok());
 }

@@ -7,8 +7,10 @@
 //! | [`table`] | whether roles may send a method to a path: the compiled form | proxy, manager |
 //! | [`rule`] | rules as they are written down | manager |
 //! | [`session`] | session tokens and how long they live | vault |
-//! | [`lockout`] | when failed logins lock an account | vault |
+//! | [`throttle`] | who must wait before another guess | vault |
+//! | [`lockout`] | when guesses close an account to strangers | vault |
 //! | [`password`] (feature `passwords`) | rules for passwords and their hashes | vault |
+//! | [`weak`] (feature `passwords`) | how hard a password is to guess | vault |
 //! | [`policy`] (feature `policy`) | Casbin: where rules are explained and compiled into tables | manager |
 //!
 //! Randomness comes from the kernel (`getrandom`), which is the only thing here that is not a function of its arguments.
@@ -24,6 +26,9 @@ pub mod policy;
 pub mod rule;
 pub mod session;
 pub mod table;
+pub mod throttle;
+#[cfg(feature = "passwords")]
+pub mod weak;
 
 /// The kernel has no random bytes to give. Whoever sees this cannot make a secret and must refuse.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

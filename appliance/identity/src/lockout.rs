@@ -1,24 +1,58 @@
-//! When failed logins lock an account, for a while.
+//! When failed logins close an account to strangers, for a while: the second line behind [`crate::throttle`].
 //!
-//! The lock is temporary on purpose: a permanent one would let anybody who knows a user's name keep the user out.
+//! Guesses from one address end at that address. These rules count the guesses from all addresses that the account's owner has not
+//! signed in from, and what they close stays open to those addresses and browsers from which the owner has: whoever knows a user's
+//! name must not be able to keep the user out. The lock is temporary for the same reason.
 
+use crate::throttle::Patience;
 use redan_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// When to lock.
+/// How many guesses somebody has.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LockoutRules {
-    /// Failures within the window that lock the account; 0 counts as 1.
+    /// Failures from which on whoever guesses must wait; 0 counts as 1.
     pub failures: u16,
     /// Failures older than this are forgotten.
     pub window: Duration,
-    /// How long the lock lasts.
+    /// The longest wait, and how long an account is closed to strangers.
     pub duration: Duration,
 }
 
+impl LockoutRules {
+    /// For one address, browser or session that guesses at one account.
+    #[must_use]
+    pub fn of_guesser(&self) -> Patience {
+        self.patience(1)
+    }
+
+    /// For one address that guesses at any accounts: several people may be behind it.
+    #[must_use]
+    pub fn of_source(&self) -> Patience {
+        self.patience(PEOPLE)
+    }
+
+    /// For one account that strangers anywhere guess at.
+    #[must_use]
+    pub const fn of_account(&self) -> Self {
+        Self {
+            failures: self.failures.saturating_mul(STRANGERS),
+            ..*self
+        }
+    }
+
+    fn patience(&self, times: u32) -> Patience {
+        Patience {
+            free: u32::from(self.failures).saturating_mul(times),
+            longest: self.duration,
+            memory: self.window,
+        }
+    }
+}
+
 impl Default for LockoutRules {
-    /// Five failures within 15 minutes lock for 15 minutes.
+    /// Five failures, 15 minutes.
     fn default() -> Self {
         Self {
             failures: 5,
@@ -28,7 +62,7 @@ impl Default for LockoutRules {
     }
 }
 
-/// The failed logins of one account. Holds at most as many times as the rules count.
+/// The failed logins at one account, from strangers. Holds at most as many times as the rules count.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Failures {
     times: Vec<Timestamp>,
@@ -36,7 +70,7 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Until when the account is locked; `None` where it is not. Asked before a password is looked at, so that a locked account
+    /// Until when the account is closed; `None` where it is not. Asked before a password is looked at, so that a closed account
     /// tells nothing about it.
     #[must_use]
     pub fn locked(&self, rules: &LockoutRules, now: Timestamp) -> Option<Timestamp> {
@@ -61,11 +95,23 @@ impl Failures {
         Some(until)
     }
 
-    /// Forgets everything: after a good login, or when an administrator unlocks the account.
+    /// When the last failure was, as far as it still counts.
+    #[must_use]
+    pub fn last(&self) -> Option<Timestamp> {
+        self.times.last().copied().max(self.locked_until)
+    }
+
+    /// Forgets everything: when an administrator resets the password.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
+
+/// People that are thought to be behind one address.
+const PEOPLE: u32 = 4;
+
+/// Times the guesses of one address, after which an account is closed to strangers. With the waits, one address cannot reach it.
+const STRANGERS: u16 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_login_forgets_the_failures() {
+    fn an_administrator_can_open_an_account_again() {
         let rules = LockoutRules::default();
         let mut failures = Failures::default();
         (0..4).for_each(|_| assert_eq!(failures.failed(&rules, at(0)), None));

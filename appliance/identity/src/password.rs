@@ -1,5 +1,6 @@
 //! Rules for passwords, and their hashes: argon2id (RFC 9106) in PHC string form.
 
+use crate::weak::{Known, Weakness, weakness};
 use crate::{NoRandomness, random};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
@@ -46,8 +47,8 @@ impl Default for PasswordRules {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordRefusal {
-    /// On the list of common passwords.
-    #[error("this password is one of the first that an attacker tries")]
+    /// One that the operators refuse, or little more.
+    #[error("this password is on the list of those that nobody may have; {RIGHT}")]
     Common,
     /// It holds control characters.
     #[error("a password has no control characters")]
@@ -61,14 +62,25 @@ pub enum PasswordRefusal {
     /// Used before.
     #[error("this password was used before")]
     Used,
-    /// It is the user's name, or little more.
-    #[error("a password must not be the user's name")]
-    UserName,
+    /// Without the names that it holds it would be weak.
+    #[error(
+        "a password must not be built on the user's name, a host's or the product's: they count for nothing, and the rest is too easy to guess; {RIGHT}"
+    )]
+    Names,
+    /// A pattern that is tried early.
+    #[error(
+        "this password is too easy to guess: a common word with digits or signs, steps on the keyboard, or a repetition; {RIGHT}"
+    )]
+    Weak,
 }
 
+/// What would be right.
+const RIGHT: &str =
+    "take three or more words that have nothing to do with each other, or let a password manager make one";
+
 impl PasswordRules {
-    /// Checks a new password. `is_common` is asked with the password in lower case (the list belongs to the caller); `earlier` are
-    /// the user's hashes, the newest first, of which as many count as the rules remember. Each of them costs one hash.
+    /// Checks a new password against what a guesser knows; `earlier` are the user's hashes, the newest first, of which as many count
+    /// as the rules remember. Each of them costs one hash.
     ///
     /// # Errors
     /// The first rule that the password breaks.
@@ -76,7 +88,7 @@ impl PasswordRules {
         &self,
         password: &SecretString,
         user: &str,
-        is_common: impl FnOnce(&str) -> bool,
+        known: &Known,
         earlier: &[PasswordHash],
         hasher: &Hasher,
     ) -> Result<(), PasswordRefusal> {
@@ -90,14 +102,13 @@ impl PasswordRules {
         if text.chars().count() < usize::from(self.min_length) {
             return Err(PasswordRefusal::TooShort(self.min_length));
         }
-        let folded = Zeroizing::new(text.to_lowercase());
-        // A name repeated, or with digits and signs around it, is the name: take it out and see whether letters remain.
-        let name = user.to_lowercase();
-        if !name.is_empty() && folded.contains(&name) && !folded.replace(&name, "").chars().any(char::is_alphabetic) {
-            return Err(PasswordRefusal::UserName);
-        }
-        if is_common(&folded) {
+        if known.refuses(&Zeroizing::new(text.to_lowercase())) {
             return Err(PasswordRefusal::Common);
+        }
+        match weakness(text, user, known) {
+            Some(Weakness::Names) => return Err(PasswordRefusal::Names),
+            Some(Weakness::Pattern) => return Err(PasswordRefusal::Weak),
+            None => {}
         }
         let used = earlier
             .iter()
@@ -295,6 +306,7 @@ pub fn one_time() -> Result<SecretString, NoRandomness> {
 #[cfg(test)]
 mod tests {
     use super::{Hasher, MAX_BYTES, PasswordHash, PasswordRefusal, PasswordRules, one_time};
+    use crate::weak::Known;
     use redan_types::SecretString;
     use std::time::Instant;
 
@@ -303,8 +315,8 @@ mod tests {
     }
 
     fn check(password: &str) -> Result<(), PasswordRefusal> {
-        let common = |text: &str| text == "correct horse";
-        PasswordRules::default().check(&secret(password), "Ann.Miller", common, &[], &Hasher::new().unwrap())
+        let known = Known::new(["shop.example"], ["correct horse battery"]);
+        PasswordRules::default().check(&secret(password), "Ann.Miller", &known, &[], &Hasher::new().unwrap())
     }
 
     #[test]
@@ -367,11 +379,15 @@ mod tests {
     #[test]
     fn each_rule_refuses_what_it_is_for() {
         assert_eq!(check("elevenchars"), Err(PasswordRefusal::TooShort(12)));
-        assert_eq!(check("éééééééééééé"), Ok(()), "characters are counted, not bytes");
-        assert_eq!(check("correct HORSE"), Err(PasswordRefusal::Common));
-        assert_eq!(check("ann.miller12"), Err(PasswordRefusal::UserName));
-        assert_eq!(check("ANN.MILLERann.miller!"), Err(PasswordRefusal::UserName));
-        assert_eq!(check("ann.miller likes bees"), Ok(()));
+        assert_eq!(
+            check("éàü öäß ñçø"),
+            Err(PasswordRefusal::TooShort(12)),
+            "characters are counted, not bytes"
+        );
+        assert_eq!(check("correct HORSE battery!"), Err(PasswordRefusal::Common));
+        assert_eq!(check("password1234"), Err(PasswordRefusal::Weak));
+        assert_eq!(check("ann.miller likes"), Err(PasswordRefusal::Names));
+        assert_eq!(check("ann.miller likes bees and tea"), Ok(()));
         assert_eq!(check("twelve chars\n"), Err(PasswordRefusal::Control));
         assert_eq!(check(&"x".repeat(MAX_BYTES + 1)), Err(PasswordRefusal::TooLong));
         assert_eq!(check("a good password"), Ok(()));
@@ -380,15 +396,15 @@ mod tests {
     #[test]
     fn an_earlier_password_does_not_come_back_while_it_is_remembered() {
         let hasher = Hasher::new().unwrap();
-        let earlier = ["third password", "second password", "first password"];
+        let earlier = ["the third password", "the second password", "the first password"];
         let earlier = earlier.map(|text| hasher.hash(&secret(text)).unwrap());
         let rules = PasswordRules {
             min_length: 12,
             history: 2,
         };
-        let check = |text| rules.check(&secret(text), "ann", |_| false, &earlier, &hasher);
-        assert_eq!(check("second password"), Err(PasswordRefusal::Used));
-        assert_eq!(check("first password"), Ok(()));
+        let check = |text| rules.check(&secret(text), "ann", &Known::default(), &earlier, &hasher);
+        assert_eq!(check("the second password"), Err(PasswordRefusal::Used));
+        assert_eq!(check("the first password"), Ok(()));
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! lines with everything they include, directly or not, because Casbin follows only ten levels. Casbin is an interpreter and costs
 //! some 145 µs a decision; it runs in the manager at commits and for questions of people, never in the data path.
 
-use crate::rule::{Effect, Hierarchy, Pattern, Rule};
+use crate::rule::{Effect, Hierarchy, Rule};
 use crate::table::{DecisionTable, ResolvedRule, TableError};
 use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
 use casbin::{CoreApi, DefaultModel, Enforcer, MgmtApi, StringAdapter};
-use redan_types::RoleName;
+use redan_types::{PathPattern, RoleName};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::pin::pin;
@@ -264,7 +264,7 @@ fn parse_rule(values: &[String]) -> Result<Rule, PolicyError> {
     };
     Ok(Rule {
         role: RoleName::parse(role).map_err(|_| wrong())?,
-        pattern: Pattern::parse(pattern).map_err(|_| wrong())?,
+        pattern: PathPattern::parse(pattern).map_err(|_| wrong())?,
         methods,
         effect,
     })
@@ -275,7 +275,7 @@ fn parse_rule(values: &[String]) -> Result<Rule, PolicyError> {
 fn path_matches(path: Dynamic, pattern: Dynamic) -> Dynamic {
     let (path, pattern) = (path.to_string(), pattern.to_string());
     // A pattern that does not parse was not loaded by us and matches nothing.
-    (path.starts_with('/') && Pattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(&path))).into()
+    (path.starts_with('/') && PathPattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(&path))).into()
 }
 
 /// `methodMatches` of the model.
@@ -296,10 +296,10 @@ fn at_once<T>(future: impl Future<Output = T>) -> Result<T, PolicyError> {
 #[cfg(test)]
 mod tests {
     use super::{Policy, PolicyError};
-    use crate::rule::{Effect, Hierarchy, Pattern, Rule};
+    use crate::rule::{Effect, Hierarchy, Rule};
     use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
     use proptest::test_runner::Config;
-    use redan_types::RoleName;
+    use redan_types::{PathPattern, RoleName};
 
     fn role(name: &str) -> RoleName {
         RoleName::parse(name).unwrap()
@@ -308,7 +308,7 @@ mod tests {
     fn rule(effect: Effect, name: &str, pattern: &str, methods: &[&str]) -> Rule {
         Rule {
             role: role(name),
-            pattern: Pattern::parse(pattern).unwrap(),
+            pattern: PathPattern::parse(pattern).unwrap(),
             methods: methods.iter().map(|method| (*method).to_owned()).collect(),
             effect,
         }
@@ -393,7 +393,7 @@ mod tests {
             if open {
                 segments.push("**".to_owned());
             }
-            Pattern::parse(&format!("/{}", segments.join("/"))).unwrap()
+            PathPattern::parse(&format!("/{}", segments.join("/"))).unwrap()
         });
         let methods = proptest::collection::btree_set(prop_oneof!["GET", "PUT"], 0..3);
         let effect = prop_oneof![3 => Just(Effect::Allow), 1 => Just(Effect::Deny)];

@@ -4,8 +4,8 @@
 //! allocation. The manager compiles the table from Casbin's policy ([`crate::policy`]) and a property test holds the two together.
 
 use crate::path::NormalPath;
-use crate::rule::{Effect, Pattern, Segment, segments};
-use redan_types::RoleName;
+use crate::rule::Effect;
+use redan_types::{PathPattern, RoleName, Segment, path_segments};
 use serde::{Deserialize, Serialize};
 
 /// The most roles in one table: one bit each.
@@ -46,7 +46,7 @@ pub struct ResolvedRule {
     /// Roles to which the rule applies.
     pub roles: Vec<RoleName>,
     /// Which paths.
-    pub pattern: Pattern,
+    pub pattern: PathPattern,
     /// Methods; empty: every method.
     pub methods: Vec<String>,
     /// Allow or deny.
@@ -200,7 +200,7 @@ impl DecisionTable {
             method: self.method_bit(method),
         };
         // Denied wins, also over an allowance found on another branch.
-        reading.starts_with('/') && self.walk(0, segments(reading), asked) == Found::Allowed
+        reading.starts_with('/') && self.walk(0, path_segments(reading), asked) == Found::Allowed
     }
 
     fn walk<'a>(&self, at: usize, mut rest: impl Iterator<Item = &'a str> + Clone, asked: Asked) -> Found {
@@ -290,9 +290,9 @@ fn index(node: u32) -> usize {
 mod tests {
     use super::{DecisionTable, ResolvedRule, TableError};
     use crate::path::normalise;
-    use crate::rule::{Effect, Pattern};
+    use crate::rule::Effect;
     use proptest::prelude::{any, prop_assert_eq, proptest};
-    use redan_types::RoleName;
+    use redan_types::{PathPattern, RoleName};
 
     fn role(name: &str) -> RoleName {
         RoleName::parse(name).unwrap()
@@ -301,7 +301,7 @@ mod tests {
     fn rule(effect: Effect, roles: &[&str], pattern: &str, methods: &[&str]) -> ResolvedRule {
         ResolvedRule {
             roles: roles.iter().map(|name| role(name)).collect(),
-            pattern: Pattern::parse(pattern).unwrap(),
+            pattern: PathPattern::parse(pattern).unwrap(),
             methods: methods.iter().map(|method| (*method).to_owned()).collect(),
             effect,
         }

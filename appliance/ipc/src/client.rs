@@ -88,10 +88,14 @@ impl State {
             let packet = self.channel.receive(&mut self.buffer)?;
             let received = Received::parse(&self.buffer, packet, P::LIMIT)?;
             match (received.header.kind, received.header.id == id) {
-                (Kind::Reply, true) => return received.body(&self.buffer),
+                (Kind::Reply, true) => {
+                    let reply = received.body(&self.buffer);
+                    received.wipe(&mut self.buffer);
+                    return reply;
+                }
                 (Kind::Dropped, true) => return Err(IpcError::Dropped),
                 // The late answer to a request that was given up.
-                (Kind::Reply | Kind::Dropped, false) if start.elapsed() < timeout => {}
+                (Kind::Reply | Kind::Dropped, false) if start.elapsed() < timeout => received.wipe(&mut self.buffer),
                 (Kind::Reply | Kind::Dropped, false) => return Err(IpcError::Deadline),
                 (Kind::Request | Kind::Notice, _) => return Err(IpcError::Framing("a question from a server")),
             }

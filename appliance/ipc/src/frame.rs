@@ -17,12 +17,15 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use serde::{Serialize, de::DeserializeOwned};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
+use zeroize::Zeroize;
 
 /// The version of the framing and of the message tables. A change to either that is not additive raises it.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const HEADER: usize = 16;
 const INLINE: usize = MAX_PACKET - HEADER;
+/// What nearly every body fits in.
+const USUAL: usize = 1 << 10;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,19 +81,25 @@ impl Encoded {
     /// # Errors
     /// A body over `limit`, or no memory file for a large one.
     pub fn new<T: Serialize>(header: Header, body: &T, limit: usize) -> Result<Self, IpcError> {
-        let body = postcard::to_stdvec(body)?;
+        // With room from the start, what is secret in a body of usual size leaves no copy where the buffer grew.
+        let body = postcard::to_extend(body, Vec::with_capacity(USUAL))?;
         if body.len() > limit {
             return Err(IpcError::TooLarge {
                 size: body.len(),
                 limit,
             });
         }
-        let file = if body.len() > INLINE { Some(seal(&body)?) } else { None };
-        Ok(Self {
-            header: header.encode(file.is_some()),
-            body: if file.is_some() { Vec::new() } else { body },
-            file,
-        })
+        let mut encoded = Self {
+            header: header.encode(false),
+            body,
+            file: None,
+        };
+        if encoded.body.len() > INLINE {
+            encoded.file = Some(seal(&encoded.body)?);
+            encoded.header = header.encode(true);
+            encoded.body.zeroize();
+        }
+        Ok(encoded)
     }
 
     /// Sends it with further descriptors.
@@ -106,6 +115,13 @@ impl Encoded {
                 channel.send(&[&self.header], &all)
             }
         }
+    }
+}
+
+impl Drop for Encoded {
+    /// Passwords, PINs and keys travel in bodies.
+    fn drop(&mut self) {
+        self.body.zeroize();
     }
 }
 
@@ -158,6 +174,17 @@ impl Received {
             Ok(value)
         } else {
             Err(IpcError::Framing("bytes after the body"))
+        }
+    }
+}
+
+impl Received {
+    /// Wipes the body from the buffer that it was received into, once it has been decoded.
+    pub fn wipe(&self, buffer: &mut [u8]) {
+        if let Body::Inline(length) = self.body
+            && let Some(bytes) = buffer.get_mut(HEADER..length)
+        {
+            bytes.zeroize();
         }
     }
 }

@@ -25,7 +25,9 @@ pub fn serve<P: Pair>(channel: Channel, mut handle: impl FnMut(P::Request, Respo
             Kind::Notice => None,
             Kind::Reply | Kind::Dropped => return IpcError::Framing("an answer from a client"),
         };
-        let request = match received.body(&buffer) {
+        let request = received.body(&buffer);
+        received.wipe(&mut buffer);
+        let request = match request {
             Ok(request) => request,
             Err(error) => return error,
         };

@@ -1,5 +1,6 @@
 //! The part of the configuration that each service gets. Made by the manager from the whole document; a service sees no more.
 
+use crate::messages::transit::KeyRules;
 use crate::messages::vault::Certificate;
 use redan_types::{
     Cidr, HostName, InterfaceName, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName, UserName, ZoneName,
@@ -36,6 +37,8 @@ pub struct PublishedService {
     pub listen: Vec<SocketAddr>,
     /// Host names that it answers to; the certificate holds them.
     pub hosts: Vec<HostName>,
+    /// Ports that clients may name besides none; empty: any.
+    pub ports: Vec<Port>,
     /// Its certificate.
     pub certificate: Certificate,
     /// The oldest TLS version.
@@ -260,11 +263,15 @@ pub struct VaultSlice {
     pub password_length: u16,
     /// Passwords remembered, so that none comes back.
     pub password_history: u16,
-    /// Failures until a lock.
+    /// Names that a guesser knows and that count for nothing in a password: of hosts and services.
+    pub password_names: Vec<String>,
+    /// Passwords that nobody may have.
+    pub password_refused: Vec<String>,
+    /// Failures until whoever guesses must wait.
     pub lockout_failures: u16,
-    /// Failures are counted in this many seconds.
+    /// Failures are forgotten after this many seconds.
     pub lockout_window: u32,
-    /// A lock lasts this many seconds.
+    /// The longest wait, in seconds.
     pub lockout_duration: u32,
     /// A session ends after this many seconds without use.
     pub session_idle: u32,
@@ -276,4 +283,8 @@ pub struct VaultSlice {
     pub roles: Vec<(RoleName, Vec<RoleName>)>,
     /// Users that the configuration declares; a one-time password is made when one is new.
     pub users: Vec<(UserName, Vec<RoleName>)>,
+    /// Services whose keys sign TLS 1.2 handshakes as well.
+    pub tls12: Vec<ServiceName>,
+    /// Keys of applications, and who may do what with them.
+    pub keys: Vec<KeyRules>,
 }

@@ -44,10 +44,8 @@ fn main() -> ExitCode {
 }
 
 fn run(service: &Service) -> Result<(), ()> {
-    let fatal = |error: &Fatal| {
-        eprintln!("{}", redan_service::chain(error));
-        service.failed(error);
-    };
+    // The supervisor says it on.
+    let fatal = |error: &Fatal| service.failed(error);
     let initial = service.take_file(Purpose::InitialConfiguration).map(read).transpose();
     let shared = Shared::new(
         Peers::of(service),

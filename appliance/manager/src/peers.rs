@@ -202,6 +202,10 @@ impl World for Wires {
         })
     }
 
+    fn differ(&self, old: &Plan, new: &Plan) -> bool {
+        old.certificates() != new.certificates()
+    }
+
     fn load(&mut self) -> Result<CommitState, Unavailable> {
         self.peers.commit_state()
     }

@@ -1,16 +1,17 @@
 //! The whole configuration → the part of each service. No I/O: certificates are asked for through a function.
 
 use crate::world::PlanError;
-use redan_config::{Appliance, PathPattern, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service};
+use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
 use redan_identity::policy::Policy as AccessPolicy;
-use redan_identity::rule::{Effect, Hierarchy, Pattern, Rule};
+use redan_identity::rule::{Effect, Hierarchy, Rule};
 use redan_ipc::messages::control::WantedListener;
+use redan_ipc::messages::transit::{KeyKind, KeyRules};
 use redan_ipc::messages::vault::{Certificate, CertificateOwner};
 use redan_ipc::slice::{
     Access, Action, ConnectionLimits, ConsoleSlice, HeaderPolicy, HealthCheck, Interface, LocalService, NetworkSlice,
     Page, Policy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams, VaultSlice, Zone,
 };
-use redan_types::{HostName, Process, RoleName, ServiceName, ZoneName};
+use redan_types::{HostName, KeyName, Process, RoleName, ServiceName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -132,11 +133,9 @@ fn published(
         name: name.clone(),
         listen: appliance.service_addresses(service).into_iter().collect(),
         hosts: service.hosts.clone(),
+        ports: service.public_ports.clone(),
         certificate,
-        tls: match service.tls.min_version {
-            redan_config::TlsVersion::V1_2 => TlsVersion::Tls12,
-            redan_config::TlsVersion::V1_3 => TlsVersion::Tls13,
-        },
+        tls: tls_version(service),
         routes: routes.collect::<Result<_, PlanError>>()?,
         headers: HeaderPolicy {
             set: service.headers.always(),
@@ -187,11 +186,10 @@ fn access(hierarchy: &Hierarchy, route: &ConfiguredRoute) -> Result<Option<Acces
     }
     let mut rules = Vec::new();
     for access in &route.access {
-        let pattern = pattern(&access.path)?;
         let methods: BTreeSet<_> = words(&access.methods).into_iter().collect();
         rules.extend(access.roles.iter().map(|role| Rule {
             role: role.clone(),
-            pattern: pattern.clone(),
+            pattern: access.path.clone(),
             methods: methods.clone(),
             effect: Effect::Allow,
         }));
@@ -209,13 +207,6 @@ enum AccessError {
     Policy(#[from] redan_identity::policy::PolicyError),
     #[error("the access rules do not fit a decision table")]
     Table(#[from] redan_identity::table::TableError),
-    #[error("an access rule's path does not fit")]
-    Pattern(#[from] redan_identity::rule::PatternError),
-}
-
-/// Two crates, one language of patterns: the text is what they share.
-fn pattern(path: &PathPattern) -> Result<Pattern, AccessError> {
-    Ok(Pattern::parse(&path.to_string())?)
 }
 
 fn listeners(appliance: &Appliance, console: SocketAddr) -> Vec<WantedListener> {
@@ -327,12 +318,60 @@ fn local(appliance: &Appliance, console: SocketAddr) -> Vec<LocalService> {
     published.chain([console]).collect()
 }
 
+const fn tls_version(service: &Service) -> TlsVersion {
+    match service.tls.min_version {
+        redan_config::TlsVersion::V1_2 => TlsVersion::Tls12,
+        redan_config::TlsVersion::V1_3 => TlsVersion::Tls13,
+    }
+}
+
+fn key_rules((name, key): (&KeyName, &TransitKey)) -> KeyRules {
+    KeyRules {
+        name: name.clone(),
+        kind: match key.kind {
+            redan_config::KeyKind::Aes256 => KeyKind::Aes256,
+            redan_config::KeyKind::Ed25519 => KeyKind::Ed25519,
+            redan_config::KeyKind::Hmac => KeyKind::Hmac,
+            redan_config::KeyKind::P256 => KeyKind::P256,
+        },
+        convergent: key.convergent,
+        encrypt: key.encrypt.clone(),
+        decrypt: key.decrypt.clone(),
+        sign: key.sign.clone(),
+        verify: key.verify.clone(),
+        manage: key.manage.clone(),
+        rate: key.rate.per_minute(),
+        rotate_after: key.rotate_every.map(|every| every.as_secs()),
+    }
+}
+
+/// What anybody can know about this appliance: its hosts' names with their labels (but the last, which says nothing), its services'.
+fn names(appliance: &Appliance) -> Vec<String> {
+    let hosts = appliance.services.values().flat_map(|service| &service.hosts);
+    let hosts = hosts
+        .chain(&appliance.console.hosts)
+        .chain([&appliance.system.hostname]);
+    let mut names: Vec<String> = appliance.services.keys().map(ToString::to_string).collect();
+    for host in hosts {
+        let host = host.to_string();
+        let labels = host.rsplit('.').skip(usize::from(host.contains('.')));
+        names.extend(labels.filter(|label| label.len() > 3).map(str::to_owned));
+        names.push(host);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(NAMES);
+    names
+}
+
 fn vault(appliance: &Appliance) -> VaultSlice {
     let identity = &appliance.identity;
     let days = identity.api_keys.lifetime.as_secs() / 86_400;
     VaultSlice {
         password_length: identity.passwords.min_length,
         password_history: identity.passwords.history,
+        password_names: names(appliance),
+        password_refused: identity.passwords.refused.clone(),
         lockout_failures: identity.lockout.failures,
         lockout_window: seconds(identity.lockout.window),
         lockout_duration: seconds(identity.lockout.duration),
@@ -349,6 +388,13 @@ fn vault(appliance: &Appliance) -> VaultSlice {
             .iter()
             .map(|user| (user.name.clone(), user.roles.clone()))
             .collect(),
+        tls12: appliance
+            .services
+            .iter()
+            .filter(|(_, service)| tls_version(service) == TlsVersion::Tls12)
+            .map(|(name, _)| name.clone())
+            .collect(),
+        keys: appliance.secrets.keys.iter().map(key_rules).collect(),
     }
 }
 
@@ -371,14 +417,15 @@ fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
+/// Names that passwords are compared with.
+const NAMES: usize = 512;
+
 #[cfg(test)]
 mod tests {
     use super::Plan;
     use crate::world::{PlanError, Unavailable};
-    use proptest::prelude::{prop_assert_eq, proptest};
-    use redan_config::{Appliance, PathPattern};
+    use redan_config::Appliance;
     use redan_identity::path::normalise;
-    use redan_identity::rule::Pattern;
     use redan_identity::table::DecisionTable;
     use redan_ipc::messages::vault::{Certificate, CertificateOwner};
     use redan_types::{HostName, KeyId, Process, RoleName, Timestamp};
@@ -480,17 +527,5 @@ mod tests {
             Err(PlanError::Unavailable(Unavailable("vault".into())))
         });
         assert!(matches!(unavailable, Err(PlanError::Unavailable(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn both_crates_read_a_pattern_alike(
-            pattern in "/((a|b|\\*)/){0,3}(a|\\*|\\*\\*)", path in "/((a|b|c)/){0,4}(a|b)?/?",
-        ) {
-            let ours = Pattern::parse(&pattern).unwrap();
-            let theirs = PathPattern::parse(&pattern).unwrap();
-            let path = normalise(&path).unwrap();
-            prop_assert_eq!(ours.matches(path.decoded()), theirs.matches(path.decoded()), "{} {}", pattern, path.decoded());
-        }
     }
 }

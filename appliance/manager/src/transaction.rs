@@ -16,6 +16,11 @@ use std::time::Duration;
 /// The longest comment, in characters; the rest is cut off.
 const COMMENT: usize = 1_000;
 
+/// Between two looks at certificates that may want renewing; they are renewed weeks before they end.
+const RENEWAL: Duration = Duration::from_hours(6);
+/// The first look, and the next after one that failed.
+const RENEWAL_SOON: Duration = Duration::from_mins(1);
+
 /// What an author asks for.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -87,6 +92,10 @@ pub struct Transactions<W: World> {
     timer: Option<Duration>,
     /// The plan of the version that runs.
     plan: Option<(Generation, W::Plan)>,
+    /// When certificates are looked at next, by the clock that never goes back.
+    renewal: Duration,
+    /// Why the last look failed.
+    unrenewed: Option<String>,
     /// Why some participant does not run what it should, in words.
     trouble: Vec<String>,
 }
@@ -102,6 +111,8 @@ impl<W: World> Transactions<W> {
             disowned: None,
             timer: None,
             plan: None,
+            renewal: RENEWAL_SOON,
+            unrenewed: None,
             trouble: Vec::new(),
         }
     }
@@ -133,7 +144,8 @@ impl<W: World> Transactions<W> {
         &self.trouble
     }
 
-    /// Commits a candidate.
+    /// Commits a candidate. One that is the running version to the byte changes nothing: no version, no probation, no record, and
+    /// the state is what it was.
     ///
     /// # Errors
     /// [`Denial`]: what ran goes on.
@@ -204,8 +216,47 @@ impl<W: World> Transactions<W> {
                 return self.roll_back_alone(&state, pending.generation, &manager, why);
             }
         }
-        self.converge(state::running(&state));
+        let running = state::running(&state);
+        self.converge(running);
+        if self.trouble.is_empty() && self.world.elapsed() >= self.renewal {
+            self.renew(running);
+        }
+        self.trouble.extend(self.unrenewed.clone());
         Ok(())
+    }
+
+    /// Asks for the running version's certificates again, and gives renewed ones to those who use them.
+    fn renew(&mut self, generation: Generation) {
+        let before = self.plan.take();
+        let renewed = self
+            .plan_of(generation)
+            .map_err(|denial| vec![denial.summary()])
+            .and_then(|()| {
+                let Some((_, plan)) = &self.plan else { return Ok(()) };
+                // After a restart of the manager it is unknown which certificates they have: they get them once more.
+                let same = before.is_some_and(|(of, old)| of == generation && !self.world.differ(&old, plan));
+                if same {
+                    return Ok(());
+                }
+                for who in Participant::CERTIFIED {
+                    let pushed = self.world.prepare(who, generation, plan);
+                    pushed
+                        .and_then(|()| self.world.commit(who, generation, plan))
+                        .map_err(|reasons| named(who, reasons))?;
+                }
+                Ok(())
+            });
+        self.unrenewed = renewed
+            .err()
+            .map(|reasons| format!("certificates cannot be renewed: {}", reasons.join("; ")));
+        let wait = if self.unrenewed.is_some() {
+            // Without a plan the next look gives them out whatever they are.
+            self.plan = None;
+            RENEWAL_SOON
+        } else {
+            RENEWAL
+        };
+        self.renewal = self.world.elapsed().saturating_add(wait);
     }
 
     fn roll_back_alone(
@@ -234,6 +285,9 @@ impl<W: World> Transactions<W> {
     fn try_commit(&mut self, candidate: &Candidate) -> Result<CommitState, Denial> {
         let before = self.state()?;
         state::may_begin(&before, candidate.base, candidate.within)?;
+        if self.runs_already(&before, &candidate.document)? {
+            return Ok(before);
+        }
         let plan = self.world.plan(&candidate.document)?;
         let generation = Generation(self.world.newest()?.0.saturating_add(1));
         self.prepare(generation, &plan)?;
@@ -283,6 +337,17 @@ impl<W: World> Transactions<W> {
             &message,
         );
         Ok(after)
+    }
+
+    fn runs_already(&mut self, state: &CommitState, document: &str) -> Result<bool, Unavailable> {
+        let running = state::running(state);
+        if running == Generation(0) {
+            return Ok(false);
+        }
+        Ok(self
+            .world
+            .version(running)?
+            .is_some_and(|version| version.document == document))
     }
 
     fn prepare(&mut self, generation: Generation, plan: &W::Plan) -> Result<(), Denial> {

@@ -25,6 +25,9 @@ impl Participant {
     /// The order of prepare and commit.
     pub const ORDER: [Self; 5] = [Self::Vault, Self::Network, Self::Proxy, Self::Console, Self::Listeners];
 
+    /// Those who present certificates.
+    pub const CERTIFIED: [Self; 2] = [Self::Proxy, Self::Console];
+
     /// The name in messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,6 +77,9 @@ pub trait World {
     /// # Errors
     /// [`PlanError`].
     fn plan(&mut self, document: &str) -> Result<Self::Plan, PlanError>;
+
+    /// Whether two plans of one document differ in what runs out with time: the certificates.
+    fn differ(&self, old: &Self::Plan, new: &Self::Plan) -> bool;
 
     /// The state of commits.
     ///

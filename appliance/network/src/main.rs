@@ -28,8 +28,8 @@ fn main() -> ExitCode {
     let network = match opened {
         Ok(network) => Arc::new(Mutex::new(network)),
         Err(error) => {
+            // The supervisor says it on.
             service.failed(&error);
-            eprintln!("redan-network: {}", redan_service::chain(&error));
             return ExitCode::FAILURE;
         }
     };

@@ -124,6 +124,7 @@ fn slice(listen: SocketAddr, upstream: SocketAddr, certificate: Certificate) -> 
                 HostName::parse("shop.test").unwrap(),
                 HostName::parse("127.0.0.1").unwrap(),
             ],
+            ports: Vec::new(),
             certificate,
             tls: TlsVersion::Tls13,
             routes: vec![Route {

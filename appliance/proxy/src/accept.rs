@@ -189,6 +189,10 @@ impl Arrival {
             }
         }
         let service = Arc::clone(self.site.services.get(stream.service()?)?);
+        // A resumed session needs no signature, which is where the vault would refuse.
+        if stream.is_tls12() && !service.tls12 {
+            return None;
+        }
         self.worker.counters.handshake(stream.is_resumed());
         let peer = Peer::new(
             self.worker,

@@ -29,6 +29,9 @@ pub(crate) trait Client {
     fn version(&self) -> Version;
     /// Appends more of the request's body to `data`. May be dropped and called again.
     fn poll_body(&mut self, cx: &mut Context<'_>, data: &mut Vec<u8>) -> Poll<Result<Step, BodyFault>>;
+    /// Notices that the client is no longer there to be answered: it reset the stream or ended the connection. To be asked once all of
+    /// the body has been read.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Says that the body is wanted.
     async fn proceed(&mut self) -> Result<(), Gone>;
     /// Begins the response.
@@ -304,28 +307,32 @@ impl Exchange<'_> {
         client: &mut C,
         request: &[u8],
         upload: &mut Upload,
-    ) -> Result<(Connection, ResponseHead), Failure> {
+    ) -> Result<(Connection, Box<ResponseHead>), Failure> {
         let plan = &route.upstreams;
         let pool = &self.peer.worker.pool;
         pool.earn();
         let repeatable = self.head.method().is_idempotent() && !self.head.framing().has_body();
         let mut retries = plan.retries;
-        let mut stale = 0;
+        let mut fresh = false;
         let mut last = UpstreamFault::AllDown;
         loop {
             let now = self.timer.now();
             let Some(server) = pool.choose(plan, now) else {
                 return Err(unanswered(&last).into());
             };
-            let connection = match pool.take(server, repeatable, now) {
+            let kept = if fresh {
+                None
+            } else {
+                pool.take(server, repeatable, now)
+            };
+            let connection = match kept {
                 Some(connection) => Ok(connection),
                 None => Connection::open(server, self.timer, plan.connect_timeout).await,
             };
-            let (fault, reused) = match connection {
+            let (fault, spared, reused) = match connection {
                 // Nothing was sent: the request may go anywhere.
-                Err(fault) => (fault, None),
+                Err(fault) => (fault, true, false),
                 Ok(mut connection) => {
-                    let reused = connection.is_reused();
                     match self
                         .once(plan.response_timeout, &mut connection, client, request, upload)
                         .await
@@ -335,29 +342,22 @@ impl Exchange<'_> {
                             return Ok((connection, response));
                         }
                         Err(Either::Failure(failure)) => return Err(failure),
-                        Err(Either::Fault(fault)) => (fault, Some(reused)),
+                        Err(Either::Fault(fault)) => (fault, connection.spared(repeatable), connection.is_reused()),
                     }
                 }
             };
-            // A kept connection that the server had closed meanwhile says nothing about the server.
-            if reused == Some(true)
-                && matches!(fault, UpstreamFault::Closed | UpstreamFault::Socket(_))
-                && stale < STALE
-            {
-                stale += 1;
-                if repeatable {
-                    continue;
-                }
-            } else if matches!(fault, UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout) {
+            let broke = matches!(fault, UpstreamFault::Closed | UpstreamFault::Socket(_));
+            // A kept connection that the server closed meanwhile says nothing about the server: once more, on a fresh one.
+            if broke && reused && spared {
+                fresh = true;
+                continue;
+            }
+            if matches!(fault, UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout) {
                 // Only what no request can bring about counts against the server: a client whose requests make it hang up or
                 // answer badly must not take it away from the others.
                 server.failed(now);
             }
-            let again = match fault {
-                UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => true,
-                UpstreamFault::Closed | UpstreamFault::Socket(_) => repeatable,
-                UpstreamFault::AllDown | UpstreamFault::Refused(_) | UpstreamFault::Timeout => false,
-            };
+            let again = spared && (broke || matches!(fault, UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout));
             if !again || retries == 0 || !pool.pay() {
                 return Err(unanswered(&fault).into());
             }
@@ -366,6 +366,7 @@ impl Exchange<'_> {
         }
     }
 
+    /// Sends the request over one connection and waits for the head of its response.
     async fn once<C: Client>(
         &mut self,
         patience: u64,
@@ -373,49 +374,53 @@ impl Exchange<'_> {
         client: &mut C,
         request: &[u8],
         upload: &mut Upload,
-    ) -> Result<ResponseHead, Either> {
-        self.timer
-            .within(patience, connection.send(request))
-            .await
-            .map_err(|Expired| UpstreamFault::Timeout)?
-            .map_err(UpstreamFault::Socket)?;
+    ) -> Result<Box<ResponseHead>, Either> {
+        let method = self.head.method();
+        let late = |Expired| UpstreamFault::Timeout;
+        let sending = connection.send(request, method);
+        if let Some(early) = self.timer.within(patience, sending).await.map_err(late)?? {
+            return Ok(early);
+        }
         while !self.read {
             let deadline = upload.deadline();
             let content = &mut upload.content;
-            let event = self
-                .timer
-                .until(
-                    deadline,
-                    poll_fn(|cx| {
-                        // A response before the end of the body: nothing more of the body is wanted.
-                        if connection.poll_readable(cx).is_ready() {
-                            return Poll::Ready(None);
-                        }
-                        client.poll_body(cx, content).map(Some)
-                    }),
-                )
-                .await;
-            let step = match event {
+            let next = poll_fn(|cx| {
+                // A response before the end of the body: nothing more of the body is wanted. An interim one changes nothing.
+                if let Poll::Ready(early) = connection.poll_head(cx, method) {
+                    return Poll::Ready(Err(early));
+                }
+                client.poll_body(cx, content).map(Ok)
+            });
+            let step = match self.timer.until(deadline, next).await {
                 Err(Expired) => {
                     return Err(Denial::new(Verdict::Limit, 408, "the body came too slowly").into());
                 }
-                Ok(None) => break,
-                Ok(Some(step)) => step,
+                Ok(Err(early)) => return Ok(early?),
+                Ok(Ok(step)) => step,
             };
             let mut out = Buffer::take();
-            upload.take(self, step, &mut out)?;
-            self.timer
-                .within(patience, connection.send(&out))
-                .await
-                .map_err(|Expired| UpstreamFault::Timeout)?
-                .map_err(UpstreamFault::Socket)?;
+            if step != Ok(Step::Data) {
+                upload.take(self, step, &mut out)?;
+            }
+            upload.gather(self, client, &mut out)?;
+            let before = self.timer.now();
+            let sending = connection.send(&out, method);
+            if let Some(early) = self.timer.within(patience, sending).await.map_err(late)?? {
+                return Ok(early);
+            }
+            upload.paused(before, self.timer.now());
         }
-        let response = self
-            .timer
-            .within(patience, connection.head(self.head.method(), &Limits::default()))
-            .await
-            .map_err(|Expired| UpstreamFault::Timeout)??;
-        Ok(response)
+        let answer = poll_fn(|cx| {
+            if let Poll::Ready(head) = connection.poll_head(cx, method) {
+                return Poll::Ready(Ok(head));
+            }
+            // Nobody waits for the answer any more: the upstream connection ends with the exchange, which tells the server so.
+            client.poll_gone(cx).map(|()| Err(Gone))
+        });
+        match self.timer.within(patience, answer).await.map_err(late)? {
+            Ok(head) => Ok(head?),
+            Err(Gone) => Err(Failure::from(Gone).into()),
+        }
     }
 
     /// Sends the response on.
@@ -508,7 +513,8 @@ impl Exchange<'_> {
                         pipe.end(&mut rest);
                         client.data(&rest).await?;
                     }
-                    return Ok(pipe.trailers(decoder.take_trailers()));
+                    let trailers = pipe.trailers(decoder.take_trailers());
+                    return Ok(trailers.and_then(|trailers| self.service.headers.trailers(trailers)));
                 }
                 UpstreamStep::Pending => {
                     connection.consume(consumed);
@@ -518,7 +524,17 @@ impl Exchange<'_> {
                         Poll::Ready(filled) => Ok(filled),
                         Poll::Pending => {
                             client.flush().await?;
-                            self.timer.within(patience, connection.fill()).await
+                            let next = poll_fn(|cx| {
+                                if let Poll::Ready(filled) = connection.poll_fill(cx) {
+                                    return Poll::Ready(Ok(filled));
+                                }
+                                client.poll_gone(cx).map(|()| Err(Gone))
+                            });
+                            match self.timer.within(patience, next).await {
+                                Ok(Ok(filled)) => Ok(filled),
+                                Ok(Err(Gone)) => return Err(Gone.into()),
+                                Err(Expired) => Err(Expired),
+                            }
                         }
                     };
                     match filled {
@@ -532,9 +548,6 @@ impl Exchange<'_> {
         }
     }
 }
-
-/// Kept connections that turn out to be closed are replaced this often before it counts as the server's failure.
-const STALE: u32 = 3;
 
 /// A fault of an upstream as a refusal.
 fn unanswered(fault: &UpstreamFault) -> Denial {

@@ -11,6 +11,7 @@
 //! | `connection` | HTTP/1.1 and HTTP/2 with clients |
 //! | `stages` | what a request passes, in order |
 //! | `exchange` | one request and its response, whatever the client speaks; `forwarding` writes its head, `upload` its body |
+//! | `withheld` | what clients may not tell upstreams |
 //! | [`body`] | content and trailers on their way through |
 //! | `upstream` | servers, their health, connections to them |
 //! | `snapshot` | the configuration, compiled |
@@ -41,6 +42,7 @@ mod stages;
 mod tls;
 mod upload;
 mod upstream;
+mod withheld;
 mod worker;
 
 pub use proxy::{CommitError, Proxy, Wires};

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let proxy = match Proxy::start(wires) {
         Ok(proxy) => Arc::new(proxy),
         Err(error) => {
-            eprintln!("redan-proxy: {error}");
+            // The supervisor says it on.
             service.failed(&error);
             return ExitCode::FAILURE;
         }

@@ -16,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) cells: Cells,
     upstreams: Mutex<Known>,
     tickets: OnceLock<Tickets>,
+    tickets_tls12: OnceLock<Tickets>,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ impl Shared {
             cells: Cells::default(),
             upstreams: Mutex::default(),
             tickets: OnceLock::new(),
+            tickets_tls12: OnceLock::new(),
         }
     }
 
@@ -51,13 +53,14 @@ impl Shared {
         server
     }
 
-    /// The ticket keys of the only TLS policy that there is.
-    pub(crate) fn tickets(&self) -> Result<&Tickets, rustls::Error> {
-        match self.tickets.get() {
+    /// The ticket keys of a TLS policy: a session begun under one is not resumed under the other.
+    pub(crate) fn tickets(&self, tls12: bool) -> Result<&Tickets, rustls::Error> {
+        let keys = if tls12 { &self.tickets_tls12 } else { &self.tickets };
+        match keys.get() {
             Some(tickets) => Ok(tickets),
             None => {
                 let fresh = Tickets::new()?;
-                Ok(self.tickets.get_or_init(|| fresh))
+                Ok(keys.get_or_init(|| fresh))
             }
         }
     }

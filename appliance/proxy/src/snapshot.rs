@@ -9,7 +9,7 @@ use redan_http1::Method;
 use redan_identity::table::DecisionTable;
 use redan_ipc::messages::vault::Certificate;
 use redan_ipc::slice::{ConnectionLimits, Page, ProxySlice, PublishedService, RequestLimits, TlsVersion, Upstreams};
-use redan_types::{Generation, HostName, ServiceName};
+use redan_types::{Generation, HostName, Port, ServiceName};
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
@@ -40,12 +40,16 @@ pub(crate) struct Site {
 pub(crate) struct Published {
     pub(crate) name: ServiceName,
     pub(crate) hosts: Vec<HostName>,
+    /// Ports that a request may name. Empty: any.
+    pub(crate) ports: Vec<Port>,
     pub(crate) routes: Vec<RoutePlan>,
     pub(crate) headers: HeaderPlan,
     pub(crate) limits: RequestLimits,
     pub(crate) key_header: String,
     pub(crate) fallback: Option<Page>,
     pub(crate) mask_errors: bool,
+    /// Whether TLS 1.2 is allowed.
+    pub(crate) tls12: bool,
 }
 
 /// A route.
@@ -93,10 +97,8 @@ impl Snapshot {
         for service in &slice.services {
             let name = &service.name;
             let mut complain = |what: String| reasons.push(format!("service {name}: {what}"));
-            if service.tls != TlsVersion::Tls13 {
-                complain("TLS 1.2 is not available: the vault signs TLS 1.3 handshakes only".into());
-            }
-            let key = certified(&service.certificate, &service.hosts, &mut complain);
+            let tls12 = service.tls == TlsVersion::Tls12;
+            let key = certified(&service.certificate, &service.hosts, tls12, &mut complain);
             let published = Published::compile(service, shared, &mut complain);
             let (Some(key), Some(published)) = (key, published) else {
                 continue;
@@ -118,9 +120,10 @@ impl Snapshot {
         }
         let mut compiled = HashMap::new();
         for (address, (names, services)) in sites {
+            let tls12 = services.iter().any(|service: &Arc<Published>| service.tls12);
             match shared
-                .tickets()
-                .and_then(|tickets: &Tickets| server_config(names, tickets))
+                .tickets(tls12)
+                .and_then(|tickets: &Tickets| server_config(names, tickets, tls12))
             {
                 Ok(tls) => {
                     compiled.insert(address, Arc::new(Site { tls, services }));
@@ -199,12 +202,14 @@ impl Published {
         Some(Self {
             name: service.name.clone(),
             hosts: service.hosts.clone(),
+            ports: service.ports.clone(),
             routes,
             headers: headers?,
             limits: service.limits.clone(),
             key_header,
             fallback: service.fallback.clone(),
             mask_errors: service.mask_errors,
+            tls12: service.tls == TlsVersion::Tls12,
         })
     }
 }
@@ -229,6 +234,7 @@ impl UpstreamPlan {
 fn certified(
     certificate: &Certificate,
     hosts: &[HostName],
+    tls12: bool,
     complain: &mut impl FnMut(String),
 ) -> Option<Arc<CertifiedKey>> {
     let chain: Vec<_> = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
@@ -248,7 +254,7 @@ fn certified(
         complain("its certificate belongs to another key".into());
         return None;
     }
-    let Some(key) = RemoteKey::of(certificate.key, &parsed) else {
+    let Some(key) = RemoteKey::of(certificate.key, &parsed, tls12) else {
         complain("its certificate has a kind of key that is not supported".into());
         return None;
     };

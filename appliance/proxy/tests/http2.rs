@@ -4,9 +4,11 @@
 
 mod common;
 
-use common::{Client, HOST, Rig, Scripted};
+use common::{Client, HOST, Rig, Scripted, eventually};
 use std::io::{Read, Write};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const OK: &str = "HTTP/1.1 200 OK\nServer: x\nContent-Length: 2\n\nok";
 
@@ -96,7 +98,8 @@ fn refusals_are_pages_over_http_2_too() {
 fn many_requests_share_a_connection() {
     let rig = Rig::start(Scripted::answering(OK).address, |_| {});
     let output = Command::new("h2load")
-        .args(["-n", "2000", "-c", "4", "-m", "50", "-t", "1"])
+        // Fewer at once than the queue of connections holds that the scripted server has yet to accept.
+        .args(["-n", "2000", "-c", "4", "-m", "25", "-t", "1"])
         .arg(format!("https://127.0.0.1:{}/", rig.address.port()))
         .output()
         .unwrap();
@@ -130,15 +133,21 @@ impl Raw {
 
     /// Reads frames until one of this kind: its stream and payload; `None` at the end.
     fn next(&mut self, kind: u8) -> Option<(u32, u8, Vec<u8>)> {
+        self.next_of(&[kind])
+            .map(|(_, stream, flags, payload)| (stream, flags, payload))
+    }
+
+    /// Reads frames until one of these kinds: its kind, stream, flags and payload.
+    fn next_of(&mut self, kinds: &[u8]) -> Option<(u8, u32, u8, Vec<u8>)> {
         loop {
             let mut header = [0; 9];
             self.0.stream.read_exact(&mut header).ok()?;
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
             let mut payload = vec![0; length];
             self.0.stream.read_exact(&mut payload).ok()?;
-            if header[3] == kind {
+            if kinds.contains(&header[3]) {
                 let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
-                return Some((stream, header[4], payload));
+                return Some((header[3], stream, header[4], payload));
             }
         }
     }
@@ -291,4 +300,131 @@ fn a_body_of_another_length_than_announced_never_becomes_a_request() {
         }
     }
     assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn content_in_crumbs_ends_the_connection() {
+    let upstream = Scripted::start(|_, socket, request| while request(socket).is_some() {});
+    let rig = Rig::start(upstream.address, |_| {});
+    let mut raw = Raw::connect(&rig);
+    let head = block(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", HOST),
+        (":path", "/"),
+    ]);
+    raw.frame(1, 4, 1, &head);
+    let mut sent = 0;
+    let code = loop {
+        for _ in 0..100 {
+            raw.frame(0, 0, 1, b"x");
+        }
+        sent += 100;
+        // Once the PING is answered, the crumbs before it have been taken: they do not pile up, which `h2` itself would mind.
+        raw.frame(6, 0, 0, &[0; 8]);
+        let _ = raw.0.stream.flush();
+        match raw.next_of(&[6, 7]) {
+            Some((6, ..)) => assert!(sent < 3_000, "the flood is put up with"),
+            Some((_, _, _, payload)) => break u32::from_be_bytes(payload[4..8].try_into().unwrap()),
+            None => panic!("the connection ended without a word"),
+        }
+    };
+    assert_eq!(code, ENHANCE_YOUR_CALM);
+    assert!(sent > 1_000, "{sent}: somebody who types is not taken for a flood");
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn a_stream_that_is_reset_ends_the_exchange_with_the_server() {
+    let ended = Arc::new(AtomicU64::new(0));
+    let counting = Arc::clone(&ended);
+    let upstream = Scripted::start(move |_, socket, request| {
+        if request(socket).is_some() && matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
+            counting.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let rig = Rig::start(upstream.address, |slice| {
+        slice.services[0].routes[0].upstreams.response_timeout = 120_000;
+    });
+    let mut raw = Raw::connect(&rig);
+    raw.frame(1, 5, 1, &request(&[]));
+    let _ = raw.0.stream.flush();
+    eventually("the request arrives", || upstream.requests().len() == 1);
+    raw.frame(3, 0, 1, &8_u32.to_be_bytes());
+    let _ = raw.0.stream.flush();
+    eventually("the upstream connection ends", || ended.load(Ordering::SeqCst) == 1);
+    // The client's connection goes on, and so does the next stream, on another upstream connection.
+    raw.frame(1, 5, 3, &request(&[]));
+    let _ = raw.0.stream.flush();
+    eventually("the next request arrives", || upstream.requests().len() == 2);
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 2);
+    drop(raw);
+    eventually("its exchange ends with the connection", || {
+        ended.load(Ordering::SeqCst) == 2
+    });
+}
+
+/// `h2` gives the path without its fragment, so that nobody can refuse the request for it; what matters is that no stage and no
+/// upstream sees another path than the others.
+#[test]
+fn a_fragment_in_a_path_never_reaches_the_upstream() {
+    let upstream = Scripted::answering(OK);
+    let rig = Rig::start(upstream.address, |_| {});
+    for path in ["/a#/../admin", "/a?b#c", "/#"] {
+        let mut raw = Raw::connect(&rig);
+        let head = block(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", HOST),
+            (":path", path),
+        ]);
+        raw.frame(1, 5, 1, &head);
+        let _ = raw.0.stream.flush();
+        raw.next(1).unwrap();
+    }
+    let lines: Vec<String> = upstream
+        .requests()
+        .iter()
+        .map(|request| request.lines().next().unwrap().to_owned())
+        .collect();
+    assert_eq!(lines, ["GET /a HTTP/1.1", "GET /a?b HTTP/1.1", "GET / HTTP/1.1"]);
+}
+
+#[test]
+fn targets_that_http_1_1_refuses_are_refused() {
+    let upstream = Scripted::answering(OK);
+    let rig = Rig::start(upstream.address, |_| {});
+    for (scheme, path) in [
+        ("https", "/a b"),
+        ("https", "/a\tb"),
+        ("https", "/a\u{7f}"),
+        ("https", "/\u{e9}"),
+        ("https", "a"),
+        ("https", "?a"),
+        ("https", "*"),
+        ("https", "https://shop.test/"),
+        ("http", "/"),
+        ("ftp", "/"),
+    ] {
+        let mut raw = Raw::connect(&rig);
+        let head = block(&[
+            (":method", "GET"),
+            (":scheme", scheme),
+            (":authority", HOST),
+            (":path", path),
+        ]);
+        raw.frame(1, 5, 1, &head);
+        let _ = raw.0.stream.flush();
+        let mut header = [0; 9];
+        loop {
+            raw.0.stream.read_exact(&mut header).unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize];
+            raw.0.stream.read_exact(&mut payload).unwrap();
+            // A response (never 200: the upstream is not asked), or the reset of the stream.
+            if matches!(header[3], 1 | 3) {
+                break;
+            }
+        }
+    }
+    assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
 }

@@ -6,11 +6,11 @@ mod common;
 
 use common::{HOST, Rig, Scripted, principal, role, route};
 use redan_identity::api_key::ApiKey;
-use redan_identity::rule::{Effect, Pattern};
+use redan_identity::rule::Effect;
 use redan_identity::table::{DecisionTable, ResolvedRule};
 use redan_ipc::messages::audit::Actor;
 use redan_ipc::slice::Access;
-use redan_types::RoleName;
+use redan_types::{PathPattern, RoleName};
 use std::sync::atomic::Ordering;
 
 const OK: &str = "HTTP/1.1 200 OK\nContent-Length: 2\n\nok";
@@ -26,7 +26,7 @@ fn bearer(key: &ApiKey) -> String {
 fn rule(roles: &[&str], path: &str) -> ResolvedRule {
     ResolvedRule {
         roles: roles.iter().map(|name| RoleName::parse(name).unwrap()).collect(),
-        pattern: Pattern::parse(path).unwrap(),
+        pattern: PathPattern::parse(path).unwrap(),
         methods: Vec::new(),
         effect: Effect::Allow,
     }

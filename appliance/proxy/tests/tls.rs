@@ -5,7 +5,6 @@
 mod common;
 
 use common::{Client, HOST, PATIENCE, Rig, Scripted, credentials, eventually, slice};
-use redan_ipc::slice::TlsVersion;
 use redan_types::{Generation, HostName, KeyId};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -50,6 +49,22 @@ fn every_full_handshake_is_signed_by_the_vault_and_a_resumed_one_needs_no_signat
         assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
     }
     assert_eq!(rig.vault.signatures.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_client_that_knows_only_p256_is_served() {
+    let rig = rig();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rig.credentials.certificate.chain[0].clone().into()).unwrap();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::SECP256R1];
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = Client::connect_with(rig.address, Arc::new(config), Some(HOST)).unwrap();
+    assert_eq!(client.ask(&get()).status, 200);
 }
 
 #[test]
@@ -225,7 +240,6 @@ fn a_configuration_is_checked_whole_before_anything_changes() {
             "what was refused cannot be committed"
         );
     };
-    refuses(&|slice| slice.services[0].tls = TlsVersion::Tls12, "TLS 1.2");
     refuses(
         &|slice| slice.services[0].certificate.key = KeyId([9; 16]),
         "another key",

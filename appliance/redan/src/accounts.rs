@@ -48,7 +48,7 @@ fn ask(appliance: &Appliance, request: AccountRequest) -> Result<Output, Command
     match appliance.ask(&OperatorRequest::Accounts(request))? {
         OperatorReply::Accounts(AccountReply::Refused(reason)) => Err(CommandError::Refused(reason)),
         OperatorReply::Accounts(AccountReply::Users(users)) => Ok(Output::text(user_table(&users))),
-        OperatorReply::Accounts(AccountReply::Keys(keys)) => Ok(Output::text(key_table(&keys))),
+        OperatorReply::Accounts(AccountReply::Keys(keys)) => Ok(Output::text(key_table(&keys, now()))),
         OperatorReply::Accounts(AccountReply::Sessions(sessions)) => Ok(Output::text(session_table(&sessions))),
         OperatorReply::Accounts(AccountReply::Done { id, secret }) => {
             let mut text = id.map_or_else(|| "done\n".to_owned(), |id| format!("done: {id}\n"));
@@ -73,7 +73,10 @@ fn user_table(users: &[UserRecord]) -> String {
             if user.must_change {
                 state.push("must change the password".to_owned());
             }
-            state.extend(user.locked_until.map(|until| format!("locked until {until}")));
+            state.extend(
+                user.locked_until
+                    .map(|until| format!("closed to unknown addresses until {until}")),
+            );
             vec![
                 user.name.to_string(),
                 listed(&user.roles),
@@ -86,14 +89,16 @@ fn user_table(users: &[UserRecord]) -> String {
     table(&["USER", "ROLES", "STATE", "LAST LOGIN", "CREATED"], &rows)
 }
 
-fn key_table(keys: &[KeyRecord]) -> String {
+fn key_table(keys: &[KeyRecord], now: Timestamp) -> String {
     let rows: Vec<Vec<String>> = keys
         .iter()
         .map(|key| {
-            let state = match (key.revoked, key.previous_until) {
-                (true, _) => "revoked".to_owned(),
-                (false, Some(until)) => format!("rotated; the old secret works until {until}"),
-                (false, None) => "active".to_owned(),
+            let state = match key.previous_until {
+                _ if key.revoked => "revoked".to_owned(),
+                _ if !key.owner_enabled => format!("does nothing: {} is switched off", key.owner),
+                _ if key.until <= now => "expired".to_owned(),
+                Some(until) if now < until => format!("rotated; the old secret works until {until}"),
+                Some(_) | None => "active".to_owned(),
             };
             vec![
                 key.id.to_string(),
@@ -129,6 +134,10 @@ fn session_table(sessions: &[SessionRecord]) -> String {
         })
         .collect();
     table(&["SESSION", "USER", "ADDRESS", "LAST USED", "UNTIL", "AGENT"], &rows)
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system(std::time::SystemTime::now())
 }
 
 fn listed(roles: &[RoleName]) -> String {

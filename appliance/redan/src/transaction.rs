@@ -102,6 +102,12 @@ pub(crate) fn apply(
         base,
     };
     match appliance.ask_manager(request)? {
+        ManagerReply::Done(CommitState {
+            confirmed,
+            pending: None,
+        }) if base == Some(confirmed) => Ok(Output::text(format!(
+            "no change: this is version {confirmed}, which runs already\n"
+        ))),
         ManagerReply::Done(state) => {
             text.push_str(&describe(&state));
             Ok(Output::text(text))

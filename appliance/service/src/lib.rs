@@ -207,14 +207,17 @@ impl std::fmt::Debug for Service {
     }
 }
 
-/// An error with its causes, on one line.
+/// An error with its causes, on one line. A cause that the message before it names already is not repeated.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
         source = cause.source();
     }
     text

@@ -20,6 +20,12 @@ struct Slot<P: Pair> {
     arrived: Condvar,
 }
 
+impl<P: Pair> Slot<P> {
+    fn wire(&self) -> Option<Arc<Client<P>>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl<P: Pair> Peer<P> {
     pub(crate) fn new(hub: &Arc<Hub>, index: u16) -> Self {
         let slot = Arc::new(Slot {
@@ -52,12 +58,17 @@ impl<P: Pair> Peer<P> {
     /// [`IpcError::Closed`] when the peer went away after it was asked: whether it did what was asked is unknown.
     /// [`IpcError::Deadline`] when there was no wire or no answer in time.
     pub fn call(&self, request: &P::Request, timeout: Duration) -> Result<P::Reply, IpcError> {
-        let start = Instant::now();
-        let client = self.client(timeout)?;
-        let outcome = client.call(
-            request,
-            timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1)),
-        );
+        // With a wire at hand nothing is waited for, and the timeout is the same for each question: the client sets it on the socket once.
+        let (client, left) = match self.slot.wire() {
+            Some(client) => (client, timeout),
+            None => {
+                let start = Instant::now();
+                let client = self.client(timeout)?;
+                let left = timeout.saturating_sub(start.elapsed());
+                (client, left.max(Duration::from_millis(1)))
+            }
+        };
+        let outcome = client.call(request, left);
         self.settle(&client, outcome)
     }
 

@@ -54,10 +54,14 @@ impl Supervisor {
         match request {
             SupervisorRequest::Status => SupervisorReply::Status(self.status()),
             SupervisorRequest::Events { after } => SupervisorReply::Events(self.journal.after(after)),
-            SupervisorRequest::PrepareListeners { generation, listeners } => self
-                .listeners
-                .prepare(generation, &listeners)
-                .map_or_else(refused, |()| SupervisorReply::Done),
+            SupervisorRequest::PrepareListeners { generation, listeners } => {
+                let prepared = self.listeners.prepare(generation, &listeners);
+                if let Err(refusal) = &prepared {
+                    let why = format!("{} cannot be listened on: {}", refusal.address, refusal.reason);
+                    self.tell_refusal(&why);
+                }
+                prepared.map_or_else(refused, |()| SupervisorReply::Done)
+            }
             SupervisorRequest::CommitListeners { generation } => match self.listeners.commit(generation) {
                 Ok(true) => {
                     self.hand_over_listeners();

@@ -15,7 +15,10 @@ fn main() -> ExitCode {
             let mut text = format!("redan-supervisor: {error}");
             let mut cause = error.source();
             while let Some(inner) = cause {
-                text.push_str(&format!(": {inner}"));
+                let words = inner.to_string();
+                if !text.ends_with(&words) {
+                    text.push_str(&format!(": {words}"));
+                }
                 cause = inner.source();
             }
             eprintln!("{text}");

@@ -54,7 +54,12 @@ impl Supervisor {
                 file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
                 file(Purpose::InitialConfiguration, &self.document);
             }
-            Process::Console | Process::Network | Process::Operator | Process::Proxy | Process::Supervisor => {}
+            Process::Console
+            | Process::Network
+            | Process::Operator
+            | Process::Pkcs11
+            | Process::Proxy
+            | Process::Supervisor => {}
         }
         parcels.extend(self.listeners.messages(process));
         let outcome = service.start(&self.ground, parcels, now);

@@ -420,7 +420,6 @@ impl Supervisor {
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
                 let message = clean(&message);
-                say(SELF, &format!("the {process} failed: {message}"));
                 service.life.should_end(Cause::Failed, now);
                 if let Some(running) = &mut service.process {
                     running.failure = Some(message);
@@ -464,6 +463,13 @@ impl Supervisor {
             // It ended by itself before the kill reached it.
             _ => describe(status),
         };
+        if let Some(why) = &running.failure {
+            let (process, why) = (service.entry.process, why.clone());
+            self.tell_refusal(&format!("the {process}: {why}"));
+        }
+        let Some(service) = self.services.get_mut(index) else {
+            return;
+        };
         let words = running.failure.unwrap_or_else(|| running.log.last_words());
         if !words.is_empty() {
             detail.push_str("; it said: ");
@@ -480,12 +486,26 @@ impl Supervisor {
     }
 
     pub(crate) fn tell_death(&mut self, process: Process, detail: &str) {
-        say(SELF, &format!("the {process} died: {detail}"));
+        // Until everything is ready the launcher says why, once; the same line for each attempt would hide it.
+        let shown = match detail.split_once("; it said: ") {
+            Some((how, _)) if self.ready.is_some() => how,
+            _ => detail,
+        };
+        say(SELF, &format!("the {process} died: {shown}"));
         self.journal.record(wall(), process, ServiceEventKind::Died, detail);
         if let Some(ready) = &mut self.ready {
             // The launcher shows it; where it does not read, the log has it.
             let detail: String = detail.chars().take(300).collect();
             let _ = ready.write(format!("trouble {process}: {detail}\n").as_bytes());
+        }
+    }
+
+    /// Tells the launcher why the start cannot go on; a cause that stays the same is final.
+    pub(crate) fn tell_refusal(&mut self, why: &str) {
+        if let Some(ready) = &mut self.ready {
+            let why: String = why.chars().take(600).collect();
+            // Where the launcher does not read, there is the log.
+            let _ = ready.write(format!("refused {}\n", clean(&why)).as_bytes());
         }
     }
 

@@ -522,6 +522,6 @@ fn the_launcher_is_told_what_keeps_the_appliance_from_starting() {
         return;
     };
     let line = appliance.ready_line();
-    assert!(line.starts_with("trouble manager: "), "{line}");
+    assert!(line.starts_with("refused 127.0.0.1:"), "{line}");
     assert!(line.contains("another program listens on this port"), "{line}");
 }

@@ -6,15 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod id;
+mod key;
 mod name;
 mod net;
+mod pattern;
 mod process;
 mod secret;
 mod time;
 
 pub use id::{Generation, IncidentId, KeyId, RecordId};
-pub use name::{InterfaceName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
+pub use key::{Algorithm, OaepHash, Operation, Scheme};
+pub use name::{InterfaceName, KeyName, NameError, PolicyName, RoleName, RouteName, ServiceName, UserName, ZoneName};
 pub use net::{Cidr, HostName, NetError, Port, Protocol};
+pub use pattern::{PathPattern, PatternError, Segment, path_segments};
 pub use process::{Mode, Process};
 pub use secret::{SecretBytes, SecretString};
 pub use time::Timestamp;

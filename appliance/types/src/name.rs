@@ -106,6 +106,10 @@ name!(
     ServiceName, limit 63, first lower, rest label, allowed "lower-case letters, digits and '-', a letter first"
 );
 name!(
+    /// A key that applications use through the vault, for instance `orders`.
+    KeyName, limit 63, first lower, rest label, allowed "lower-case letters, digits and '-', a letter first"
+);
+name!(
     /// A zone, for instance `public`.
     ZoneName, limit 32, first lower, rest label, allowed "lower-case letters, digits and '-', a letter first"
 );

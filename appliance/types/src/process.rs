@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One process of the appliance. The wiring table names who may ask whom.
+/// One process of the appliance. The wiring table names who may ask whom. Stored and sent by place: a new one comes last.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Process {
     /// The console: REST API and pages.
@@ -20,6 +20,8 @@ pub enum Process {
     Supervisor,
     /// The store, keys, users and the audit log.
     Vault,
+    /// A vendor's PKCS#11 module, for the vault.
+    Pkcs11,
 }
 
 impl Process {
@@ -31,6 +33,7 @@ impl Process {
             Self::Manager => "manager",
             Self::Network => "network",
             Self::Operator => "operator",
+            Self::Pkcs11 => "pkcs11",
             Self::Proxy => "proxy",
             Self::Supervisor => "supervisor",
             Self::Vault => "vault",

@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     match redan_vault::service::run(&service) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // The supervisor says it on.
             service.failed(&error);
-            eprintln!("redan-vault: {}", chain(&error));
             ExitCode::FAILURE
         }
     }

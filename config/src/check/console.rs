@@ -1,6 +1,7 @@
 //! A console that somebody can reach.
 
-use redan_types::ZoneName;
+use redan_types::{Cidr, ZoneName};
+use std::net::IpAddr;
 
 use crate::mistake::Kind;
 use crate::section::at;
@@ -70,7 +71,7 @@ impl Check<'_> {
                 self.errors.push(mistake);
                 return;
             }
-            let inside = |network: &redan_types::Cidr| there.iter().any(|other| other.overlaps(network));
+            let inside = |network: &Cidr| there.iter().any(|other| other.overlaps(network));
             if !console.networks.is_empty() && !console.networks.iter().any(inside) {
                 let there: Vec<String> = there.iter().map(ToString::to_string).collect();
                 let mistake = self
@@ -83,13 +84,7 @@ impl Check<'_> {
                     .help(Some(format!("its networks are {}", there.join(", "))));
                 self.errors.push(mistake);
             }
-            let blocked = |network: &redan_types::Cidr| {
-                appliance
-                    .blocklist
-                    .addresses
-                    .iter()
-                    .any(|blocked| blocked.prefix() <= network.prefix() && blocked.contains(network.address()))
-            };
+            let blocked = |network: &Cidr| covers(&appliance.blocklist.addresses, network);
             if console.networks.is_empty() && there.iter().all(blocked) {
                 let mistake = self
                     .value(
@@ -127,4 +122,37 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Whether every address of a network is in one of the others.
+fn covers(others: &[Cidr], network: &Cidr) -> bool {
+    let mut ranges: Vec<_> = others
+        .iter()
+        .filter(|other| other.address().is_ipv4() == network.address().is_ipv4())
+        .map(range)
+        .collect();
+    ranges.sort_unstable();
+    let (mut next, last) = range(network);
+    for (from, to) in ranges {
+        if from > next {
+            return false;
+        }
+        if to >= last {
+            return true;
+        }
+        next = next.max(to + 1);
+    }
+    false
+}
+
+/// A network's first and last address as numbers.
+fn range(network: &Cidr) -> (u128, u128) {
+    let (address, bits) = match network.address() {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let hosts = u128::MAX
+        .checked_shr(128 - bits + u32::from(network.prefix()))
+        .unwrap_or(0);
+    (address & !hosts, address | hosts)
 }

@@ -1,8 +1,11 @@
 //! Roles, users and their sessions.
 
+use std::collections::BTreeMap;
+
 use redan_types::RoleName;
 
 use crate::duration::duration_text;
+use crate::identity::Role;
 use crate::mistake::{Kind, Mistake};
 use crate::resolve::BUILT_IN_ROLES;
 use crate::section::at;
@@ -11,6 +14,8 @@ use super::Check;
 
 /// The most roles of an operator's own: they are walked in every direction.
 const ROLES: usize = 256;
+/// The most roles that one role includes.
+const INCLUDES: usize = 32;
 
 impl Check<'_> {
     /// Roles exist and do not include themselves; somebody can administer the appliance.
@@ -24,8 +29,18 @@ impl Check<'_> {
             self.errors.push(mistake);
             return;
         }
+        let reach = Reach::of(&identity.roles);
         for (name, role) in &identity.roles {
             let path = at!["identity", "roles", name];
+            if role.includes.len() > INCLUDES {
+                let mistake = self.value(
+                    Kind::Range,
+                    &at![path, "includes"],
+                    format!("{} roles, at most {INCLUDES} are allowed", role.includes.len()),
+                );
+                self.errors.push(mistake);
+                continue;
+            }
             if BUILT_IN_ROLES.iter().any(|(built_in, ..)| *built_in == name.as_str()) {
                 let mistake = self
                     .key(
@@ -39,7 +54,7 @@ impl Check<'_> {
             }
             for (index, included) in role.includes.iter().enumerate() {
                 self.role(&at![path, "includes", index], included);
-                if self.leads_to(included, name) {
+                if included == name || reach.leads(included, name) {
                     let mistake = self
                         .value(
                             Kind::Conflict,
@@ -106,28 +121,6 @@ impl Check<'_> {
         let section = at!["identity", "roles"];
         known.extend(self.reader.names(&section));
         self.dangling(path, "role", role.as_str(), &known)
-    }
-
-    /// Whether `role` is `target` or includes it over any number of steps.
-    fn leads_to(&self, role: &RoleName, target: &RoleName) -> bool {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut open = vec![role];
-        while let Some(role) = open.pop() {
-            if role == target {
-                return true;
-            }
-            if seen.insert(role) {
-                open.extend(
-                    self.appliance
-                        .identity
-                        .roles
-                        .get(role)
-                        .into_iter()
-                        .flat_map(|role| &role.includes),
-                );
-            }
-        }
-        false
     }
 
     fn times(&mut self) {
@@ -202,4 +195,56 @@ impl Check<'_> {
             self.errors.push(mistake);
         }
     }
+}
+
+/// Which role of the document leads to which, over any number of steps.
+struct Reach<'a> {
+    number: BTreeMap<&'a RoleName, usize>,
+    /// A bit for each role that a role leads to.
+    leads: Vec<[u128; ROLES / 128]>,
+}
+
+impl<'a> Reach<'a> {
+    fn of(roles: &'a BTreeMap<RoleName, Role>) -> Self {
+        let number: BTreeMap<_, _> = roles.keys().enumerate().map(|(number, name)| (name, number)).collect();
+        let mut leads: Vec<_> = roles
+            .values()
+            .map(|role| {
+                let mut bits = [0; ROLES / 128];
+                for included in role.includes.iter().filter_map(|included| number.get(included)) {
+                    set(&mut bits, *included);
+                }
+                bits
+            })
+            .collect();
+        // Warshall's closure: over one more role in between each time.
+        for between in 0..leads.len() {
+            let Some(further) = leads.get(between).copied() else {
+                break;
+            };
+            for bits in &mut leads {
+                if holds(bits, between) {
+                    bits.iter_mut().zip(further).for_each(|(to, from)| *to |= from);
+                }
+            }
+        }
+        Self { number, leads }
+    }
+
+    fn leads(&self, from: &RoleName, to: &RoleName) -> bool {
+        let (Some(from), Some(to)) = (self.number.get(from), self.number.get(to)) else {
+            return false;
+        };
+        self.leads.get(*from).is_some_and(|bits| holds(bits, *to))
+    }
+}
+
+fn set(bits: &mut [u128], place: usize) {
+    if let Some(word) = bits.get_mut(place / 128) {
+        *word |= 1 << (place % 128);
+    }
+}
+
+fn holds(bits: &[u128], place: usize) -> bool {
+    bits.get(place / 128).is_some_and(|word| word >> (place % 128) & 1 == 1)
 }

@@ -4,10 +4,13 @@ mod console;
 mod identity;
 mod network;
 mod policy;
+mod secrets;
 mod service;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use redan_types::RoleName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -29,6 +32,14 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
         return Err(Mistakes::new(file, "", vec![mistake], Vec::new()));
     }
     let (table, syntax) = DeTable::parse_recoverable(text);
+    if syntax.is_empty() && table.get_ref().is_empty() {
+        let mistake = Mistake::new(Kind::Missing, "", 0..0, "the document is empty")
+            .label("nothing here")
+            .help(Some(
+                "begin with `schema = 1`, zones and interfaces; the README and config/examples/redan.toml show whole documents".to_owned(),
+            ));
+        return Err(Mistakes::new(file, text, vec![mistake], Vec::new()));
+    }
     let mut reader = Reader::default();
     let root = Spanned::new(0..0, DeValue::Table(table.into_inner()));
     let appliance = Appliance::read(&root, &mut reader);
@@ -41,7 +52,7 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
             Vec::new(),
         ));
     }
-    let Some(appliance) = appliance else {
+    let Some(appliance) = appliance.filter(|_| !reader.passed_over) else {
         return Err(Mistakes::new(file, text, reader.mistakes, Vec::new()));
     };
     let mut check = Check::new(&appliance, &reader);
@@ -49,6 +60,7 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     check.policies();
     check.services();
     check.identity();
+    check.secrets();
     check.console();
     let Check {
         mut errors,
@@ -69,7 +81,7 @@ pub(crate) fn document(text: &str, file: &str) -> Result<(Appliance, Mistakes), 
     }
 }
 
-/// The syntax errors, and of the other mistakes those that they cannot have caused: on other lines, and nothing about what is missing.
+/// The syntax errors, the first of each line, since the parser finds more where it has lost its way; and of the other mistakes those that they cannot have caused: on other lines, and nothing about what is missing.
 fn with_syntax_errors(text: &str, syntax: &[toml::de::Error], others: Vec<Mistake>) -> Vec<Mistake> {
     let mut mistakes: Vec<Mistake> = syntax
         .iter()
@@ -79,12 +91,11 @@ fn with_syntax_errors(text: &str, syntax: &[toml::de::Error], others: Vec<Mistak
         })
         .collect();
     let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count());
+    mistakes.sort_by_key(|mistake| mistake.span.start);
     // Bounded, since counting lines costs the length of the text.
-    let broken: Vec<usize> = mistakes
-        .iter()
-        .take(100)
-        .map(|mistake| line(mistake.span.start))
-        .collect();
+    mistakes.truncate(crate::mistake::KEPT);
+    mistakes.dedup_by_key(|mistake| line(mistake.span.start));
+    let broken: Vec<usize> = mistakes.iter().map(|mistake| line(mistake.span.start)).collect();
     let independent = |mistake: &Mistake| {
         matches!(mistake.kind, Kind::Range | Kind::Type | Kind::UnknownKey | Kind::Value)
             && !broken.contains(&line(mistake.span.start))
@@ -99,6 +110,8 @@ struct Check<'a> {
     reader: &'a Reader,
     /// The paths at or below which something could not be read.
     broken: BTreeSet<String>,
+    /// Every role with those that it includes, once somebody has asked.
+    roles: Option<Rc<BTreeMap<RoleName, BTreeSet<RoleName>>>>,
     errors: Vec<Mistake>,
     warnings: Vec<Mistake>,
 }
@@ -116,6 +129,7 @@ impl<'a> Check<'a> {
             appliance,
             reader,
             broken,
+            roles: None,
             errors: Vec::new(),
             warnings: Vec::new(),
         }

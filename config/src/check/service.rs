@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use redan_types::{HostName, ServiceName};
 
+use crate::document::Appliance;
 use crate::mistake::Kind;
 use crate::scalar::TlsVersion;
 use crate::section::at;
@@ -375,7 +377,9 @@ impl Check<'_> {
         if service.rates.is_empty() || !self.sound("identity") || !self.errors.is_empty() {
             return;
         }
-        let (roles, rates) = (self.appliance.roles(), self.appliance.rates(service));
+        let appliance = self.appliance;
+        let roles = Rc::clone(self.roles.get_or_insert_with(|| Rc::new(appliance.roles())));
+        let rates = Appliance::rates_among(&roles, service);
         for (role, rate) in &service.rates {
             let includes = roles
                 .get(role)

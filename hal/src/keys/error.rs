@@ -1,9 +1,10 @@
 //! What can go wrong with a key device.
 
-use super::{Algorithm, DeviceIdentity};
-use redan_types::KeyId;
+use super::{DeviceIdentity, PcrSelection};
+use redan_types::{Algorithm, KeyId, Operation};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a key device did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +18,28 @@ pub enum KeyError {
     Unsupported {
         /// The device asked.
         device: DeviceIdentity,
-        /// What it lacks, as a verb.
+        /// What it lacks.
+        operation: Operation,
+    },
+    /// The device can do this, but not with this key.
+    #[error("key {key} is for {algorithm}, which does not {operation}")]
+    Unfit {
+        /// The key.
+        key: KeyId,
+        /// What it is.
+        algorithm: Algorithm,
+        /// What was asked of it, as a verb.
         operation: &'static str,
     },
     /// The key given is not a well-formed key of the algorithm.
-    #[error("the key given is not a well-formed {0} key in PKCS#8")]
+    #[error("the key given is not a well-formed {0} key")]
     Malformed(Algorithm),
+    /// What was given to be verified is not the key's signature of the message.
+    #[error("the signature does not verify")]
+    Signature,
+    /// What was given to be decrypted or unwrapped does not authenticate: altered, for another context, or made with another key.
+    #[error("a ciphertext does not open: it was altered, or made with another key or for another purpose")]
+    Ciphertext,
     /// Another device sealed this.
     #[error("sealed by another key device: {sealed_by}; the one present is {present}")]
     OtherDevice {
@@ -34,8 +51,112 @@ pub enum KeyError {
     /// Sealed by this device, but altered since or for another context.
     #[error("a sealed secret does not open: it was altered, or sealed for another purpose")]
     Unsealable,
+    /// Sealed to another state of the machine.
+    #[error("sealed to another state of the machine: {0} changed since")]
+    OtherState(PcrSelection),
+    /// Sealed to whatever states a signer approves, and no approval was given that fits.
+    #[error("the machine's state is none of the {given} approved ones; from the nearest it differs in {differing}")]
+    NotApproved {
+        /// How many approvals were given.
+        given: usize,
+        /// Where the machine differs from the nearest of them; all of the PCRs where none was given.
+        differing: PcrSelection,
+    },
+    /// An approval fits the machine's state, but its signature is not the signer's.
+    #[error("the approval of the machine's state is not signed by the key that the secret was sealed to")]
+    ApprovalSignature,
+    /// The PIN is wrong or missing.
+    #[error("the PIN is wrong or missing{}", attempts.map_or_else(String::new, |left| format!("; {left} attempts are left")))]
+    Pin {
+        /// How many attempts are left before the device locks, where it says so.
+        attempts: Option<u32>,
+    },
+    /// Too many wrong guesses: the device answers nothing that they could be tried on.
+    #[error("{device} has locked itself after too many wrong PINs{}", recovery.map_or_else(String::new, |time| format!("; it takes the next one in at most {} s", time.as_secs())))]
+    LockedOut {
+        /// The device.
+        device: String,
+        /// How long until it takes another guess, where it says so.
+        recovery: Option<Duration>,
+    },
+    /// The device stayed busy.
+    #[error("{device} stayed busy for {} ms", waited.as_millis())]
+    Busy {
+        /// The device.
+        device: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The device gave no answer in time. Whether it did what it was asked is not known.
+    #[error("{device} gave no answer within {} ms", waited.as_millis())]
+    Silent {
+        /// The device.
+        device: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The device cannot be reached, or went away while it worked. Whether it did what it was asked is not known; the next
+    /// request looks for it again.
+    #[error("{device} is gone: {source}")]
+    Gone {
+        /// The device.
+        device: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The device was reset while it worked and forgot what it was doing. It did not do what it was asked.
+    #[error("{device} was reset while it worked; ask again")]
+    Reset {
+        /// The device.
+        device: String,
+    },
+    /// An answer was altered on its way, or comes from another device.
+    #[error(
+        "an answer of {device} does not authenticate: something between it and the processor alters messages, or it is another device"
+    )]
+    Tampered {
+        /// The device.
+        device: String,
+    },
+    /// The device broke its protocol.
+    #[error("{device} answered what it may not: {what}")]
+    Protocol {
+        /// The device.
+        device: String,
+        /// What is wrong with the answer.
+        what: &'static str,
+    },
+    /// The device refused with a code of its own.
+    #[error("{device} refused to {operation}: {code}")]
+    Refused {
+        /// The device.
+        device: String,
+        /// What was being done, as a verb.
+        operation: &'static str,
+        /// Its code, in its standard's words.
+        code: String,
+    },
+    /// The device has no room left.
+    #[error("{device} is full")]
+    Full {
+        /// The device.
+        device: String,
+    },
+    /// The device's counter is gone or another one stands in its place.
+    #[error(
+        "the counter of {device} is not the one that was made in it: {what}; the audit log's state cannot be told from an older one"
+    )]
+    CounterLost {
+        /// The device.
+        device: DeviceIdentity,
+        /// How it differs.
+        what: &'static str,
+    },
+    /// A certificate of the device does not hold.
+    #[error("a certificate of the key device does not hold: {0}")]
+    Certificate(&'static str),
     /// The secret does not fit.
-    #[error("a secret of {length} bytes cannot be sealed, the device takes {limit}")]
+    #[error("a secret of {length} bytes does not fit, the device takes {limit}")]
     TooLong {
         /// The secret's length in bytes.
         length: usize,

@@ -3,20 +3,40 @@
 //! A device says by its [`Capabilities`] what it can do; what it lacks fails with [`KeyError::Unsupported`] and is never emulated
 //! behind the caller's back. Everything that a device seals names the device, so that a store carried to another machine is
 //! refused by name and not by a mysterious authentication failure.
+//!
+//! * [`software`]: a file, for development and evaluation;
+//! * [`tpm2`]: a TPM 2.0 over `/dev/tpmrm0` or a simulator's socket;
+//! * [`pkcs11`]: an HSM, whose vendor's module lives in a process of its own (`appliance/pkcs11`).
+//!
+//! One conformance suite runs against all of them; its table is `hal/CONFORMANCE.md`.
 
+mod attestation;
+mod capabilities;
+mod der;
 mod error;
+pub mod pkcs11;
+mod policy;
+mod public;
 pub mod software;
+pub mod tpm2;
 
+pub use attestation::{Attestation, CertifiedCounter, DeviceTime};
+pub use capabilities::{Capabilities, DeviceIdentity, DeviceKind};
 pub use error::KeyError;
+pub use policy::{Binding, PcrApproval, PcrSelection, PcrValues, SealPolicy, Unlock};
+pub use public::PublicKey;
+pub use redan_types::{Algorithm, OaepHash, Operation, Scheme};
 
 use redan_types::{KeyId, SecretBytes};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A place where private keys live and are used without leaving it.
 ///
 /// One value is shared by all threads of the vault; an implementation with one session to its hardware queues the callers
-/// itself. `sign` is on the path of TLS handshakes: it waits neither for a key being made nor for a disk.
+/// itself. Every call is bounded in time. `sign` of the software device is on the path of TLS handshakes: it waits neither for a
+/// key being made nor for a disk.
+///
+/// Methods with a body are what few devices offer; the body says so.
 pub trait KeyDevice: fmt::Debug + Send + Sync {
     /// Which device this is. The same hardware (or software key file) answers the same for all its life.
     fn identity(&self) -> &DeviceIdentity;
@@ -36,12 +56,12 @@ pub trait KeyDevice: fmt::Debug + Send + Sync {
     /// The device lacks the algorithm, is full, or could not keep the key.
     fn generate(&self, algorithm: Algorithm) -> Result<KeyId, KeyError>;
 
-    /// Keeps a key that was made elsewhere, given as PKCS#8 (RFC 5958); durable when this returns. A key that is already there
-    /// stays, and its identifier is returned.
+    /// Keeps a key that was made elsewhere, given as PKCS#8 (RFC 5958), AES as its 32 bytes; durable when this returns. A key that
+    /// is already there stays, and its identifier is returned.
     ///
     /// # Errors
     /// The key is not of the algorithm or is malformed; the device refuses imports or could not keep the key.
-    fn import(&self, algorithm: Algorithm, pkcs8: &SecretBytes) -> Result<KeyId, KeyError>;
+    fn import(&self, algorithm: Algorithm, key: &SecretBytes) -> Result<KeyId, KeyError>;
 
     /// Destroys a key; gone for good when this returns.
     ///
@@ -55,142 +75,199 @@ pub trait KeyDevice: fmt::Debug + Send + Sync {
     /// The device does not answer.
     fn keys(&self) -> Result<Vec<KeyId>, KeyError>;
 
+    /// What a key is.
+    ///
+    /// # Errors
+    /// There is no such key, or the device does not answer.
+    fn algorithm(&self, key: KeyId) -> Result<Algorithm, KeyError>;
+
     /// The public half of a key.
     ///
     /// # Errors
-    /// There is no such key, or the device does not answer.
+    /// There is no such key, it has no public half, or the device does not answer.
     fn public_key(&self, key: KeyId) -> Result<PublicKey, KeyError>;
 
-    /// Signs `message` (hashed as the key's algorithm prescribes): ECDSA as the DER of RFC 3279 section 2.2.3, Ed25519 as the 64
-    /// bytes of RFC 8032.
+    /// Signs `message` as [`KeyDevice::sign_with`] does under the scheme of the key's algorithm ([`Algorithm::scheme`]).
+    ///
+    /// # Errors
+    /// As [`KeyDevice::sign_with`].
+    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let algorithm = self.algorithm(key)?;
+        match algorithm.scheme() {
+            Some(scheme) => self.sign_with(key, scheme, message),
+            None => Err(KeyError::Unfit {
+                key,
+                algorithm,
+                operation: "sign",
+            }),
+        }
+    }
+
+    /// Signs `message`, hashed as the scheme says: ECDSA as the DER of RFC 3279 section 2.2.3, Ed25519 as the 64 bytes of
+    /// RFC 8032, RSA as long as its modulus.
+    ///
+    /// # Errors
+    /// There is no such key, it cannot sign so, or the device does not answer.
+    fn sign_with(&self, key: KeyId, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Checks a signature of one of the device's keys.
+    ///
+    /// # Errors
+    /// [`KeyError::Signature`] where it does not verify; there is no such key, or the device does not answer.
+    fn verify(&self, key: KeyId, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError>;
+
+    /// Agrees with the holder of `peer`: the x coordinate of the common point (SP 800-56A section 5.7.1.2), from which the caller
+    /// derives keys.
+    ///
+    /// # Errors
+    /// There is no such key, `peer` is of another curve or not on it, or the device does not answer.
+    fn agree(&self, key: KeyId, peer: &PublicKey) -> Result<SecretBytes, KeyError>;
+
+    /// Decrypts what somebody encrypted for an RSA key with OAEP and an empty label ([`PublicKey::encrypt`]).
+    ///
+    /// # Errors
+    /// [`KeyError::Ciphertext`] where it does not decrypt; there is no such key, or the device does not answer.
+    fn decrypt(&self, key: KeyId, hash: OaepHash, ciphertext: &[u8]) -> Result<SecretBytes, KeyError>;
+
+    /// Encrypts data under an AES key with AES-256-GCM (SP 800-38D): 12 bytes of random nonce, the ciphertext, 16 bytes of tag.
+    /// `context` is authenticated with it.
     ///
     /// # Errors
     /// There is no such key, or the device does not answer.
-    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+    fn encrypt_data(&self, key: KeyId, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let _ = (key, context, plaintext);
+        Err(self.lacks(Operation::EncryptData))
+    }
 
-    /// Encrypts a short secret so that this device alone can open it again, and only for the same `context`.
+    /// Decrypts what [`KeyDevice::encrypt_data`] made.
     ///
     /// # Errors
-    /// The secret is longer than the device takes, or the device does not answer.
-    fn seal(&self, context: &[u8], secret: &SecretBytes) -> Result<Vec<u8>, KeyError>;
+    /// [`KeyError::Ciphertext`] where it was altered or is for another context or key.
+    fn decrypt_data(&self, key: KeyId, context: &[u8], ciphertext: &[u8]) -> Result<SecretBytes, KeyError> {
+        let _ = (key, context, ciphertext);
+        Err(self.lacks(Operation::EncryptData))
+    }
 
-    /// Opens what [`KeyDevice::seal`] made.
+    /// Wraps a key of at most [`Capabilities::seal_limit`] bytes under one of the device's AES keys, for `context` only. The form
+    /// is the device's own.
     ///
     /// # Errors
-    /// [`KeyError::OtherDevice`] where another device sealed it, naming both; [`KeyError::Unsealable`] where it was altered or
-    /// sealed for another context.
-    fn unseal(&self, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, KeyError>;
+    /// There is no such key, the one to be wrapped is too long, or the device does not answer.
+    fn wrap_key(&self, key: KeyId, context: &[u8], secret: &SecretBytes) -> Result<Vec<u8>, KeyError>;
 
-    /// The monotonic counter's value; 0 before the first increment.
+    /// Unwraps what [`KeyDevice::wrap_key`] made.
     ///
     /// # Errors
-    /// The device has no counter or does not answer.
-    fn counter(&self) -> Result<u64, KeyError>;
+    /// [`KeyError::Ciphertext`] where it was altered or is for another context or key.
+    fn unwrap_key(&self, key: KeyId, context: &[u8], wrapped: &[u8]) -> Result<SecretBytes, KeyError>;
+
+    /// Encrypts a short secret so that this device alone can open it again, only for the same `context`, and only as `policy` says.
+    ///
+    /// # Errors
+    /// The device lacks what the policy asks for; the secret is longer than the device takes; the device does not answer.
+    fn seal_to(&self, context: &[u8], secret: &SecretBytes, policy: &SealPolicy) -> Result<Vec<u8>, KeyError>;
+
+    /// Opens what [`KeyDevice::seal_to`] made.
+    ///
+    /// # Errors
+    /// [`KeyError::OtherDevice`] where another device sealed it, naming both; [`KeyError::OtherState`] and
+    /// [`KeyError::NotApproved`], naming the PCRs; [`KeyError::Pin`] and [`KeyError::LockedOut`]; [`KeyError::Unsealable`] where it
+    /// was altered or sealed for another context.
+    fn unseal_with(&self, context: &[u8], sealed: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, KeyError>;
+
+    /// Seals to this device and nothing else.
+    ///
+    /// # Errors
+    /// As [`KeyDevice::seal_to`].
+    fn seal(&self, context: &[u8], secret: &SecretBytes) -> Result<Vec<u8>, KeyError> {
+        self.seal_to(context, secret, &SealPolicy::default())
+    }
+
+    /// Opens what was sealed without a PIN and without an approval.
+    ///
+    /// # Errors
+    /// As [`KeyDevice::unseal_with`].
+    fn unseal(&self, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, KeyError> {
+        self.unseal_with(context, sealed, &Unlock::default())
+    }
+
+    /// The monotonic counter's value; 0 before the first increment, which may take it to any higher value.
+    ///
+    /// # Errors
+    /// The device has no counter, [`KeyError::CounterLost`], or the device does not answer.
+    fn counter(&self) -> Result<u64, KeyError> {
+        Err(self.lacks(Operation::Count))
+    }
 
     /// Adds one to the monotonic counter and returns the new value; durable when this returns.
     ///
     /// # Errors
-    /// The device has no counter, the counter is worn out, or the device does not answer.
-    fn increment(&self) -> Result<u64, KeyError>;
-}
-
-/// What a key is for.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// ECDSA on P-256 with SHA-256 (FIPS 186-5).
-    EcdsaP256,
-    /// Ed25519 (RFC 8032).
-    Ed25519,
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EcdsaP256 => "ECDSA P-256",
-            Self::Ed25519 => "Ed25519",
-        })
+    /// As [`KeyDevice::counter`]. After [`KeyError::Gone`] and [`KeyError::Silent`] the counter may have been counted up.
+    fn increment(&self) -> Result<u64, KeyError> {
+        Err(self.lacks(Operation::Count))
     }
-}
 
-/// Which kind of device, and which one of its kind.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-pub struct DeviceIdentity {
-    /// The kind.
-    pub kind: DeviceKind,
-    /// Which one: random for software, derived from an unchangeable key for hardware.
-    pub id: [u8; 16],
-}
-
-impl fmt::Display for DeviceIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.kind)?;
-        self.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    /// A statement signed by the device: its counter has this value, and this is the `subject` that the caller gave it (the hash
+    /// of a checkpoint). [`Attestation::counter`] reads it.
+    ///
+    /// # Errors
+    /// As [`KeyDevice::counter`].
+    fn certify_counter(&self, subject: &[u8; 32]) -> Result<Attestation, KeyError> {
+        let _ = subject;
+        Err(self.lacks(Operation::CertifyCounter))
     }
-}
 
-/// A kind of key device.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// A file. For development and evaluation: whoever reads the file has the keys.
-    Software,
-}
+    /// The public half of the key that signs what the device says about itself: to be written down when the appliance is set up,
+    /// for whoever checks [`Attestation`]s later.
+    ///
+    /// # Errors
+    /// The device signs no such statements, or does not answer.
+    fn attestation_key(&self) -> Result<PublicKey, KeyError> {
+        Err(self.lacks(Operation::Quote))
+    }
 
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Software => f.write_str("software keys (development and evaluation only)"),
+    /// Extends a PCR of the SHA-256 bank: it becomes the hash of its old value and `digest`.
+    ///
+    /// # Errors
+    /// The device has no PCRs, not this one, or does not answer.
+    fn extend(&self, pcr: u8, digest: &[u8; 32]) -> Result<(), KeyError> {
+        let _ = (pcr, digest);
+        Err(self.lacks(Operation::Extend))
+    }
+
+    /// What the PCRs of the SHA-256 bank say.
+    ///
+    /// # Errors
+    /// The device has no PCRs or does not answer.
+    fn pcrs(&self, selection: PcrSelection) -> Result<PcrValues, KeyError> {
+        let _ = selection;
+        Err(self.lacks(Operation::Quote))
+    }
+
+    /// A statement signed by the device about its PCRs; `nonce`, of at most 32 bytes, shows that it is fresh.
+    /// [`Attestation::quote`] reads it.
+    ///
+    /// # Errors
+    /// The device has no PCRs or does not answer.
+    fn quote(&self, selection: PcrSelection, nonce: &[u8]) -> Result<Attestation, KeyError> {
+        let _ = (selection, nonce);
+        Err(self.lacks(Operation::Quote))
+    }
+
+    /// The error that says that the device cannot do this.
+    fn lacks(&self, operation: Operation) -> KeyError {
+        KeyError::Unsupported {
+            device: *self.identity(),
+            operation,
         }
     }
 }
 
-/// What a device can do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// The algorithms of its keys.
-    pub algorithms: &'static [Algorithm],
-    /// Whether keys made elsewhere can be brought in.
-    pub import: bool,
-    /// Whether private keys are kept from whoever owns the disk and the memory.
-    pub protects_keys: bool,
-    /// Whether the counter survives the restoring of an old disk, so that a rollback shows.
-    pub counter_survives_restore: bool,
-    /// The longest secret that it seals, in bytes.
-    pub seal_limit: usize,
-}
-
-/// The public half of a key.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PublicKey {
-    /// The algorithm.
-    pub algorithm: Algorithm,
-    /// The raw key: the uncompressed point (65 bytes) for P-256, 32 bytes for Ed25519.
-    pub raw: Vec<u8>,
-}
-
-impl PublicKey {
-    /// The `SubjectPublicKeyInfo` in DER (RFC 5480 section 2, RFC 8410 section 4).
-    #[must_use]
-    pub fn spki(&self) -> Vec<u8> {
-        // The bytes before the key are the same for every key of the algorithm: lengths are fixed, so there is nothing to encode.
-        let head: &[u8] = match self.algorithm {
-            Algorithm::EcdsaP256 => &[
-                0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-                0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-            ],
-            Algorithm::Ed25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00],
-        };
-        [head, &self.raw].concat()
-    }
-
-    /// The key's identifier: the first half of the SHA-256 of its `SubjectPublicKeyInfo`.
-    #[must_use]
-    pub fn id(&self) -> KeyId {
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.spki());
-        let mut id = [0; 16];
-        id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-        KeyId(id)
-    }
+/// Which device sealed this; `None` where it is nothing that a device sealed.
+#[must_use]
+pub fn sealed_by(sealed: &[u8]) -> Option<DeviceIdentity> {
+    // Every device begins what it seals with a version and its identity.
+    postcard::take_from_bytes::<(u8, DeviceIdentity)>(sealed)
+        .ok()
+        .map(|((_, by), _)| by)
 }

@@ -6,7 +6,7 @@ use redan_ipc::frame::Received;
 use redan_ipc::messages::control::{FromService, ToService};
 use redan_ipc::messages::{
     ConsoleManager, ConsoleNetwork, ConsoleVault, ManagerConsole, ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault,
-    OperatorManager, ProxySigner, ProxyVault,
+    OperatorManager, ProxySigner, ProxyVault, VaultPkcs11,
 };
 use redan_ipc::{Packet, Pair};
 
@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
     asked::<OperatorManager>(data);
     asked::<ProxySigner>(data);
     asked::<ProxyVault>(data);
+    asked::<VaultPkcs11>(data);
     let packet = Packet { length: data.len(), descriptors: Vec::new() };
     if let Ok(received) = Received::parse(data, packet, 64 << 10) {
         let _ = received.body::<FromService>(data);

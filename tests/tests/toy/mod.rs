@@ -117,7 +117,10 @@ async fn next_request(
     tls: &mut (impl AsyncRead + AsyncWrite + Unpin),
     read: &mut Vec<u8>,
 ) -> Result<Whole, Option<u16>> {
-    let limits = Limits::default();
+    let limits = Limits {
+        body: 1 << 20,
+        ..Limits::default()
+    };
     let head = loop {
         match parse_request(read, &limits) {
             Err(refusal) => return Err(Some(refusal.status().code())),

@@ -1,6 +1,9 @@
 //! Reading lines: bounded, canonical or refused.
 
-use super::{Line, MAX_LINE};
+use super::{EntryLine, Line, MAX_LINE};
+use crate::hash::Hash;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
 
@@ -10,6 +13,10 @@ pub(super) enum Item {
     Eof,
     /// A canonical line.
     Line(Line),
+    /// A line of an entry whose shown plaintext cannot be read, without it: why not.
+    Garbled(Box<EntryLine>, String),
+    /// The beginning of a line after which the input ends.
+    Cut,
     /// Something else: why it is not one.
     Malformed(String),
 }
@@ -49,20 +56,17 @@ impl<R: BufRead> Lines<R> {
         self.number += 1;
         self.digest.update(&bytes);
         let Some(text) = bytes.strip_suffix(b"\n") else {
-            let long = bytes.len() >= MAX_LINE;
-            if long {
-                self.skip_line()?;
+            if bytes.len() < MAX_LINE {
+                return Ok(Item::Cut);
             }
-            return Ok(Item::Malformed(match long {
-                true => format!("it is longer than {MAX_LINE} bytes"),
-                false => "it is cut off: the last line does not end with a newline".to_owned(),
-            }));
+            self.skip_line()?;
+            return Ok(Item::Malformed(format!("it is longer than {MAX_LINE} bytes")));
         };
         Ok(match serde_json::from_slice::<Line>(text) {
-            Err(error) => Item::Malformed(error.to_string()),
+            Err(error) => garbled(text, error.to_string()),
             Ok(line) => match serde_json::to_vec(&line) {
                 Ok(canonical) if canonical == text => Item::Line(line),
-                _ => Item::Malformed("it is not in canonical form".to_owned()),
+                _ => garbled(text, "it is not in canonical form".to_owned()),
             },
         })
     }
@@ -82,5 +86,38 @@ impl<R: BufRead> Lines<R> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What is left of a line that is not one as it stands: of an entry, all but the plaintext, so that the rest is verified all the same.
+fn garbled(text: &[u8], why: String) -> Item {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        entry: Inner,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        sequence: u64,
+        hash: Hash,
+        leaf: String,
+        #[serde(rename = "opening")]
+        _opening: Hash,
+        #[serde(rename = "plaintext")]
+        _plaintext: IgnoredAny,
+    }
+    match serde_json::from_slice::<Outer>(text) {
+        Ok(Outer { entry }) => {
+            let entry = EntryLine {
+                sequence: entry.sequence,
+                hash: entry.hash,
+                leaf: entry.leaf,
+                opening: None,
+                plaintext: None,
+            };
+            Item::Garbled(Box::new(entry), why)
+        }
+        Err(_) => Item::Malformed(why),
     }
 }

@@ -68,6 +68,22 @@ pub enum Problem {
     /// A line is no line of an export.
     #[error("the line cannot be read: {0}")]
     Malformed(String),
+    /// A line cannot be read, and from those around it it is this entry's.
+    #[error("entry {sequence}: its line cannot be read: {why}")]
+    Unread {
+        /// The entry.
+        sequence: u64,
+        /// Why.
+        why: String,
+    },
+    /// The plaintext that an entry shows cannot be read.
+    #[error("entry {sequence}: the plaintext shown cannot be read: {why}")]
+    PlaintextUnread {
+        /// The entry.
+        sequence: u64,
+        /// Why.
+        why: String,
+    },
     /// A line stands where it does not belong.
     #[error("{0}")]
     Misplaced(&'static str),

@@ -16,6 +16,8 @@ use std::ops::Range;
 /// The most findings that are kept; the rest is counted.
 const MAX_FINDINGS: usize = 200;
 
+const CUT: &str = "it is cut off: the last line does not end with a newline";
+
 /// What the person who verifies knows beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -69,14 +71,25 @@ pub fn verify<R: BufRead>(input: R, options: &Options) -> Result<Report, Unusabl
                 "it begins with another line than the header".to_owned(),
             ));
         }
-        Item::Malformed(why) => return Err(Unusable::Header(why)),
+        Item::Malformed(why) | Item::Garbled(_, why) => return Err(Unusable::Header(why)),
+        Item::Cut => return Err(Unusable::Header(CUT.to_owned())),
         Item::Eof => return Err(Unusable::Header("it is empty".to_owned())),
     };
     let mut verifier = Verifier::new(&header, options)?;
     loop {
         match lines.next()? {
             Item::Eof => break,
-            Item::Malformed(why) => verifier.find(lines.number, Problem::Malformed(why)),
+            // What follows is missing, which is said at the end.
+            Item::Cut => verifier.find(lines.number, Problem::Malformed(CUT.to_owned())),
+            Item::Malformed(why) => verifier.unread(lines.number, why),
+            Item::Garbled(..) if verifier.ended => {
+                verifier.find(lines.number, Problem::Misplaced("a line after the end line"));
+            }
+            Item::Garbled(entry, why) => {
+                let sequence = entry.sequence;
+                verifier.find(lines.number, Problem::PlaintextUnread { sequence, why });
+                verifier.entry(lines.number, &entry);
+            }
             Item::Line(line) => match line {
                 Line::Header(_) => verifier.find(lines.number, Problem::Misplaced("a second header")),
                 _ if verifier.ended => verifier.find(lines.number, Problem::Misplaced("a line after the end line")),
@@ -117,6 +130,8 @@ struct Verifier {
     expected: u64,
     /// The sequence of the entry read last.
     previous: u64,
+    /// Lines since the last entry that could not be read at all.
+    unread: Vec<u64>,
     /// Missing so far, with the line where each was missed.
     gaps: Vec<(u64, Range<u64>)>,
     /// The trees of the stated hashes and of the data's hashes: the same, unless something is wrong.
@@ -178,6 +193,7 @@ impl Verifier {
             kept: None,
             expected: header.first,
             previous: header.first,
+            unread: Vec::new(),
             gaps: Vec::new(),
             computed: start.clone(),
             stated: start,
@@ -222,6 +238,33 @@ impl Verifier {
         } else {
             self.report.more = self.report.more.saturating_add(1);
         }
+    }
+
+    fn unread(&mut self, line: u64, why: String) {
+        if self.unread.len() < MAX_FINDINGS {
+            self.unread.push(line);
+        }
+        self.find(line, Problem::Malformed(why));
+    }
+
+    /// Whether entries seem to be missing because their lines could not be read, which is said already: as many as there are such
+    /// lines in their place. The finding then says which entry it is.
+    fn is_unread(&mut self, missing: Range<u64>) -> bool {
+        let unread = std::mem::take(&mut self.unread);
+        if missing.is_empty() || u64::try_from(unread.len()) != Ok(missing.end.saturating_sub(missing.start)) {
+            return false;
+        }
+        self.whole = false;
+        for (line, sequence) in unread.into_iter().zip(missing) {
+            let finding = self.report.findings.iter_mut().find(|finding| finding.line == line);
+            if let Some(Finding { problem, .. }) = finding
+                && let Problem::Malformed(why) = problem
+            {
+                let why = std::mem::take(why);
+                *problem = Problem::Unread { sequence, why };
+            }
+        }
+        true
     }
 
     /// Opens a note with whichever key signed it.
@@ -294,7 +337,7 @@ impl Verifier {
                 Ok(bytes) if header.opens(&Opening(opening.0), &bytes) => {
                     if plaintext.time == header.time {
                         self.report.shown = self.report.shown.saturating_add(1);
-                    } else {
+                    } else if !damaged {
                         self.find(
                             line,
                             Problem::Time {
@@ -332,8 +375,9 @@ impl Verifier {
             );
             return self.find(line, Problem::Order { sequence, after });
         }
-        if sequence > self.expected {
-            self.miss(line, self.expected..sequence);
+        let missing = self.expected..sequence;
+        if !self.is_unread(missing.clone()) && !missing.is_empty() {
+            self.miss(line, missing);
         }
         self.expected = sequence.saturating_add(1);
         if self.whole {
@@ -400,6 +444,9 @@ impl Verifier {
             // The signature is good, so these entries existed.
             self.whole = false;
             self.expected = size;
+            if self.is_unread(position..size) {
+                return self.settle(None);
+            }
             return self.find(
                 line,
                 Problem::CutOff {
@@ -483,7 +530,12 @@ impl Verifier {
             );
         }
         let place = if self.ended { self.end_line } else { past };
-        if !self.ended {
+        // The line that could not be read may have been the end, or the last checkpoint.
+        let blind = !self.unread.is_empty();
+        if self.is_unread(self.expected..announced) {
+            self.expected = announced;
+        }
+        if !self.ended && !blind {
             self.find(past, Problem::NoEnd);
         }
         let found = self.expected;
@@ -514,7 +566,7 @@ impl Verifier {
         match &self.report.last {
             // Where a checkpoint was refused or entries are missing, that is said already.
             None if self.report.is_good() => self.find(place, Problem::NoCheckpoint),
-            Some(_) if self.attested < found && self.whole => {
+            Some(_) if self.attested < found && self.whole && !blind => {
                 self.find(
                     place,
                     Problem::Unattested {

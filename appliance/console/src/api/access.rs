@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Client, SESSION_COOKIE, Who};
 use super::model::Role;
-use super::{App, accounts, audit, blocks, configuration, document, overview, session};
+use super::{App, accounts, audit, blocks, configuration, document, overview, session, transit};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,9 +24,12 @@ pub enum Needs {
     Session,
     /// A session or API key of this role at least.
     Role(Role),
+    /// Any session or API key: what it may do is decided by the vault, row by row.
+    Table,
 }
 
 const VIEWER: Needs = Needs::Role(Role::Viewer);
+const TABLE: Needs = Needs::Table;
 const ADMIN: Needs = Needs::Role(Role::Admin);
 
 /// The table.
@@ -65,6 +68,15 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/keys", ADMIN, post(accounts::create_key)),
         ("/api/v1/keys/{id}", ADMIN, delete(accounts::revoke_key)),
         ("/api/v1/keys/{id}/rotate", ADMIN, post(accounts::rotate_key)),
+        ("/api/v1/transit/{key}", TABLE, get(transit::describe)),
+        ("/api/v1/transit/{key}/encrypt", TABLE, post(transit::encrypt)),
+        ("/api/v1/transit/{key}/decrypt", TABLE, post(transit::decrypt)),
+        ("/api/v1/transit/{key}/rewrap", TABLE, post(transit::rewrap)),
+        ("/api/v1/transit/{key}/data-key", TABLE, post(transit::data_key)),
+        ("/api/v1/transit/{key}/sign", TABLE, post(transit::sign)),
+        ("/api/v1/transit/{key}/verify", TABLE, post(transit::verify)),
+        ("/api/v1/transit/{key}/rotate", TABLE, post(transit::rotate)),
+        ("/api/v1/transit/{key}/trim", TABLE, post(transit::trim)),
         ("/api/v1/blocks", VIEWER, get(blocks::list)),
         ("/api/v1/blocks", ADMIN, post(blocks::block)),
         ("/api/v1/blocks", ADMIN, delete(blocks::unblock)),
@@ -118,7 +130,7 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
         return Err(refuse(ApiError::cross_site()));
     }
     let who = if let Some(key) = bearer(headers) {
-        if !matches!(needs, Needs::Role(_)) {
+        if !matches!(needs, Needs::Role(_) | Needs::Table) {
             return Err(refuse(ApiError::refused(
                 "This is for people: an API key needs no session.",
             )));
@@ -137,7 +149,7 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
         if needs == Needs::Nobody {
             return Ok(None);
         }
-        let session = match cookie(headers) {
+        let session = match cookie(headers, SESSION_COOKIE) {
             Some(token) => {
                 let found = app.peers.vault.session(token.clone()).await;
                 found
@@ -162,8 +174,8 @@ async fn admit(app: &App, needs: Needs, request: &Parts) -> Result<Option<Caller
     let caller = Caller { who, client, agent };
     let role = caller.role();
     let verdict = match needs {
-        Needs::Anybody | Needs::Nobody | Needs::Session => Ok(()),
-        Needs::Role(_) if caller.must_change() => Err(ApiError::password_first()),
+        Needs::Role(_) | Needs::Table if caller.must_change() => Err(ApiError::password_first()),
+        Needs::Anybody | Needs::Nobody | Needs::Session | Needs::Table => Ok(()),
         Needs::Role(wanted) if role.is_some_and(|role| role >= wanted) => Ok(()),
         Needs::Role(_) => Err(ApiError::not_authorised()),
     };
@@ -204,22 +216,22 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     (scheme.eq_ignore_ascii_case("bearer") && key.len() <= 256).then(|| SecretString::new(key.trim().to_owned()))
 }
 
-/// The session's token. A cookie of this name that stands twice is none: nobody but an attacker sends two.
-fn cookie(headers: &HeaderMap) -> Option<SecretString> {
+/// The value of a cookie. One that stands twice is none: nobody but an attacker sends two.
+pub(super) fn cookie(headers: &HeaderMap, cookie: &str) -> Option<SecretString> {
     let mut found = headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == SESSION_COOKIE);
+        .filter(|(name, _)| *name == cookie);
     let (_, token) = found.next()?;
     (found.next().is_none() && token.len() <= 256).then(|| SecretString::new(token.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Needs, bearer, cookie, endpoints, foreign, own_page};
+    use super::{Needs, SESSION_COOKIE, bearer, cookie, endpoints, foreign, own_page};
     use crate::api::model::Role;
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -270,15 +282,18 @@ mod tests {
     #[test]
     fn a_session_cookie_that_stands_twice_is_none() {
         let one = "a=b; __Host-redan-session=abc; c=d";
-        assert_eq!(cookie(&headers(&[("cookie", one)])).unwrap().expose(), "abc");
+        assert_eq!(
+            cookie(&headers(&[("cookie", one)]), SESSION_COOKIE).unwrap().expose(),
+            "abc"
+        );
         assert!(
-            cookie(&headers(&[(
-                "cookie",
-                "__Host-redan-session=a; __Host-redan-session=b"
-            )]))
+            cookie(
+                &headers(&[("cookie", "__Host-redan-session=a; __Host-redan-session=b")]),
+                SESSION_COOKIE
+            )
             .is_none()
         );
-        assert!(cookie(&headers(&[("cookie", "redan-session=a")])).is_none());
+        assert!(cookie(&headers(&[("cookie", "redan-session=a")]), SESSION_COOKIE).is_none());
         assert_eq!(
             bearer(&headers(&[("authorization", "bearer redan_x")]))
                 .unwrap()

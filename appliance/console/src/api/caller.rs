@@ -12,6 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 /// `__Host-` makes the browser insist on `Secure`, no `Domain`, and `Path=/` (RFC 6265bis section 4.1.3.2).
 pub(super) const SESSION_COOKIE: &str = "__Host-redan-session";
 
+/// What tells the vault, at the next login, that somebody signed in with this browser before; it opens nothing.
+pub(super) const DEVICE_COOKIE: &str = "__Host-redan-device";
+
 /// The client's end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Client(pub SocketAddr);

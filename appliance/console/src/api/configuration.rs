@@ -249,6 +249,11 @@ async fn apply(
         base: Some(base),
     };
     match app.peers.manager.ask(request).await? {
+        ManagerReply::Done(state) if state.pending.is_none() && state.confirmed == base => {
+            return Err(ApiError::conflict(format!(
+                "Nothing changes: this is version {base}, which runs already."
+            )));
+        }
         ManagerReply::Done(_) => {}
         reply => return Err(other(reply)),
     }

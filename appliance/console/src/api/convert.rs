@@ -198,6 +198,7 @@ impl From<KeyRecord> for model::ApiKey {
             previous_until: maybe(key.previous_until),
             used_at: maybe(key.used),
             revoked: key.revoked,
+            owner_enabled: key.owner_enabled,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, session};
+use super::{accounts, audit, blocks, configuration, model, overview, session, transit};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -43,6 +43,15 @@ use utoipa::OpenApi;
         blocks::list,
         blocks::block,
         blocks::unblock,
+        transit::describe,
+        transit::encrypt,
+        transit::decrypt,
+        transit::rewrap,
+        transit::data_key,
+        transit::sign,
+        transit::verify,
+        transit::rotate,
+        transit::trim,
     ),
     components(schemas(model::Sample, model::State, model::Refusal))
 )]

@@ -8,7 +8,7 @@ macro_rules! declarations {
     ($($type:ident),* $(,)?) => {{
         let config = Config::new().with_large_int("number");
         let mut text = String::from(
-            "// Made from the server's types (src/api/model.rs); a test compares. To write it anew:\n\
+            "// Made from the server's types (src/api/model); a test compares. To write it anew:\n\
              // REDAN_WRITE_TYPES=1 cargo test -p redan-console the_pages_types\n",
         );
         $(

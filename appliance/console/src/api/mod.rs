@@ -15,6 +15,7 @@ mod extract;
 pub mod model;
 mod overview;
 mod session;
+mod transit;
 
 pub use caller::{Caller, Client};
 pub(crate) use convert::{pending, version};

@@ -1,6 +1,7 @@
 //! The way in and out, one's own password, open sessions.
 
-use super::caller::{Caller, Client, SESSION_COOKIE, role_of};
+use super::access::cookie;
+use super::caller::{Caller, Client, DEVICE_COOKIE, SESSION_COOKIE, role_of};
 use super::convert;
 use super::extract::{Body, Segment};
 use super::model::{Failure, Login, OpenSession, PasswordChange, Role, Session};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// The longest password; longer ones would only cost time.
 const LONGEST: usize = 1_024;
+
+/// How long a browser remembers that somebody signed in with it, in seconds: as long as the vault does.
+const REMEMBERED: u32 = 30 * 86_400;
 
 /// How long a login waits for its turn at the password hash.
 const TURN: Duration = Duration::from_secs(5);
@@ -40,15 +44,21 @@ pub(super) async fn login(
     match app
         .peers
         .vault
-        .login(login.name, login.password, client.address(), agent)
+        .login(
+            login.name,
+            login.password,
+            client.address(),
+            agent,
+            cookie(&headers, DEVICE_COOKIE),
+        )
         .await?
     {
         LoginOutcome::Wrong => Err(ApiError::wrong_credentials()),
         LoginOutcome::Locked { seconds } => Err(ApiError::too_many(
-            "Too many failures. Wait before you try again.",
+            "Too many wrong passwords from here. Wait before you try again.",
             seconds,
         )),
-        LoginOutcome::Session { token, session } => {
+        LoginOutcome::Session { token, session, device } => {
             let body = Session::of(&session)?;
             app.live.sessions().used(&session);
             // No Max-Age: the browser forgets it when it closes; the vault ends the session in any case.
@@ -56,7 +66,11 @@ pub(super) async fn login(
                 "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict",
                 token.expose()
             );
-            with_cookie(Json(body).into_response(), &cookie)
+            let known = format!(
+                "{DEVICE_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={REMEMBERED}",
+                device.expose()
+            );
+            with_cookie(with_cookie(Json(body).into_response(), &cookie)?, &known)
         }
     }
 }
@@ -164,7 +178,7 @@ pub(super) async fn end(
 fn with_cookie(mut response: Response, cookie: &str) -> Result<Response, ApiError> {
     let value = HeaderValue::from_str(cookie)
         .map_err(|_| ApiError::unavailable("The session could not be opened.", "a token that no header can carry"))?;
-    response.headers_mut().insert(header::SET_COOKIE, value);
+    response.headers_mut().append(header::SET_COOKIE, value);
     Ok(response)
 }
 

@@ -6,6 +6,7 @@
     reason = "tests; each of them uses a part of this"
 )]
 
+pub mod browser;
 pub mod world;
 
 use world::{Shared, lock};

@@ -97,7 +97,7 @@ pub struct UserRecord {
     pub enabled: bool,
     /// Whether the password must be changed at the next login.
     pub must_change: bool,
-    /// Locked until then after too many failures.
+    /// After too many failures: closed until then to addresses and browsers that the user has not signed in from.
     pub locked_until: Option<Timestamp>,
     /// Made when.
     pub created: Timestamp,
@@ -151,6 +151,8 @@ pub struct KeyRecord {
     pub used: Option<Timestamp>,
     /// Ended by an administrator.
     pub revoked: bool,
+    /// Whether its owner may act: a key of somebody who is switched off does nothing.
+    pub owner_enabled: bool,
 }
 
 /// Who presented a valid credential.

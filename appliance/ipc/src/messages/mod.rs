@@ -8,9 +8,11 @@ pub mod audit;
 pub mod control;
 pub mod manager;
 pub mod network;
+pub mod pkcs11;
 pub mod sign;
 pub mod status;
 pub mod traffic;
+pub mod transit;
 pub mod vault;
 
 pub use manager::{ManagerReply, ManagerRequest};
@@ -43,6 +45,8 @@ const DOCUMENT: usize = 4 << 20;
 const PAGE: usize = 2 << 20;
 const SMALL: usize = 256 << 10;
 const SIGNATURE: usize = 4 << 10;
+/// A payload, its context and what encloses them; in one packet, so that no file is left with a secret in it.
+const MODULE: usize = 60 << 10;
 
 pairs! {
     /// Handshake signatures for the console's listener.
@@ -69,6 +73,8 @@ pairs! {
     ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit SMALL;
     /// Blocklist and counters for the console.
     ConsoleNetwork: 12, Console asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
+    /// Keys in an HSM, behind its vendor's module.
+    VaultPkcs11: 14, Vault asks Pkcs11, pkcs11::Pkcs11Request => pkcs11::Pkcs11Reply, limit MODULE;
     /// Blocklist and counters for operators, through the manager.
     ManagerBlocklist: 13, Manager asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
 }
@@ -77,7 +83,7 @@ pairs! {
 mod tests {
     use super::{
         ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProxySigner, ProxyVault,
+        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProxySigner, ProxyVault, VaultPkcs11,
     };
     use crate::Pair;
 
@@ -97,6 +103,7 @@ mod tests {
             OperatorManager::TAG,
             ProxySigner::TAG,
             ProxyVault::TAG,
+            VaultPkcs11::TAG,
         ];
         tags.sort_unstable();
         assert!(tags.windows(2).all(|pair| pair[0] != pair[1]));

@@ -1,4 +1,5 @@
-//! Handshake signatures: the vault signs a TLS 1.3 CertificateVerify input (RFC 8446 section 4.4.3) and nothing else.
+//! Handshake signatures: the vault signs a TLS 1.3 CertificateVerify input (RFC 8446 section 4.4.3) and, for services that allow
+//! TLS 1.2, an ECDHE ServerKeyExchange input (RFC 8422 section 5.4), and nothing else.
 
 use redan_types::KeyId;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ pub struct SignRequest {
     pub key: KeyId,
     /// The TLS signature scheme's number (RFC 8446 section 4.2.3), for instance 0x0403.
     pub scheme: u16,
-    /// The whole input: 64 spaces, the context string, a zero byte, the transcript hash.
+    /// The whole input. TLS 1.3: 64 spaces, the context string, a zero byte, the transcript hash. TLS 1.2: both randoms and the
+    /// server's ECDHE parameters.
     pub input: Vec<u8>,
 }
 
@@ -29,8 +31,8 @@ pub enum SignRefusal {
     /// The key device failed.
     #[error("the key device failed")]
     Device,
-    /// The input is not a server's CertificateVerify.
-    #[error("the input is not a TLS 1.3 server CertificateVerify")]
+    /// The input is no handshake of a server.
+    #[error("the input is neither a TLS 1.3 server CertificateVerify nor a TLS 1.2 ECDHE ServerKeyExchange")]
     Input,
     /// No such key, or not for this wire.
     #[error("this key may not be used on this wire")]
@@ -41,4 +43,7 @@ pub enum SignRefusal {
     /// The vault is sealed.
     #[error("the vault is sealed")]
     Sealed,
+    /// The key's service does not allow TLS 1.2.
+    #[error("this key does not sign TLS 1.2 handshakes")]
+    Version,
 }

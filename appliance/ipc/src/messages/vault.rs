@@ -3,8 +3,9 @@
 use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::traffic::TrafficSample;
+use super::transit::{TransitReply, TransitRequest};
 use crate::slice::VaultSlice;
-use redan_types::{Generation, HostName, KeyId, SecretString, ServiceName, Timestamp};
+use redan_types::{Generation, HostName, KeyId, KeyName, SecretString, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -74,6 +75,8 @@ pub enum ConsoleVaultRequest {
         address: IpAddr,
         /// The client's user agent.
         agent: Option<String>,
+        /// What the client got at an earlier login, as it was presented.
+        device: Option<SecretString>,
     },
     /// Is this session alive? Counts as a use.
     Session {
@@ -125,6 +128,15 @@ pub enum ConsoleVaultRequest {
         /// The last second that the console has.
         after: Timestamp,
     },
+    /// Use a key of applications; the vault knows what the actor may.
+    Transit {
+        /// Who asks.
+        actor: Actor,
+        /// Which key.
+        key: KeyName,
+        /// What to do.
+        request: TransitRequest,
+    },
     /// Is the vault well?
     Health,
 }
@@ -154,6 +166,8 @@ pub enum ConsoleVaultReply {
     Traffic(Vec<TrafficSample>),
     /// To `Health`.
     Health(VaultHealth),
+    /// To `Transit`.
+    Transit(TransitReply),
     /// Not done.
     Refused(VaultRefusal),
 }
@@ -167,6 +181,8 @@ pub enum LoginOutcome {
         token: SecretString,
         /// What it stands for.
         session: SessionRecord,
+        /// For a cookie that outlives the session: who presents it signed in from there before. It opens nothing.
+        device: SecretString,
     },
     /// Wrong name or password, or switched off: not said which.
     Wrong,

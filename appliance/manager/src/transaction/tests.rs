@@ -17,6 +17,10 @@ struct Earth {
     versions: Vec<String>,
     prepared: HashMap<Participant, Generation>,
     runs: HashMap<Participant, Generation>,
+    /// How often the vault has renewed the certificates; part of each plan.
+    renewals: u32,
+    /// The plan that each was given last.
+    given: HashMap<Participant, String>,
     refuses: Option<Participant>,
     refuses_commit: Option<Participant>,
     seconds: u64,
@@ -64,13 +68,17 @@ impl World for Earth {
 
     fn plan(&mut self, document: &str) -> Result<String, PlanError> {
         let document = document.to_owned();
-        self.operation(|_| {
+        self.operation(|earth| {
             if document == "bad" {
                 Err(PlanError::Mistaken(Vec::new()))
             } else {
-                Ok(document)
+                Ok(format!("{document}, certificate {}", earth.renewals))
             }
         })?
+    }
+
+    fn differ(&self, old: &String, new: &String) -> bool {
+        old != new
     }
 
     fn load(&mut self) -> Result<CommitState, Unavailable> {
@@ -115,7 +123,7 @@ impl World for Earth {
         done.map(|_| ()).map_err(|error| vec![error.to_string()])
     }
 
-    fn commit(&mut self, who: Participant, generation: Generation, _: &String) -> Result<(), Vec<String>> {
+    fn commit(&mut self, who: Participant, generation: Generation, plan: &String) -> Result<(), Vec<String>> {
         // A participant that refuses at the last moment takes what it ran before again.
         if self.refuses_commit == Some(who) && self.runs.get(&who) < Some(&generation) {
             return Err(vec!["no more".into()]);
@@ -124,6 +132,7 @@ impl World for Earth {
             let prepared = earth.prepared.remove(&who) == Some(generation);
             if prepared {
                 earth.runs.insert(who, generation);
+                earth.given.insert(who, plan.clone());
             }
             prepared
         });
@@ -207,6 +216,54 @@ fn the_initial_document_becomes_version_1_everywhere() {
     );
     assert_eq!(actions(&mut manager), ["configuration.first"]);
     assert!(manager.trouble().is_empty(), "{:?}", manager.trouble());
+}
+
+#[test]
+fn renewed_certificates_reach_those_who_use_them_without_a_commit() {
+    let mut manager = started();
+    manager.world().renewals = 1;
+    manager.world().seconds += 3_600;
+    manager.tick().unwrap();
+    for who in Participant::CERTIFIED {
+        assert_eq!(manager.world().given[&who], "first, certificate 1", "{who:?}");
+    }
+    assert_eq!(manager.world().given[&Participant::Network], "first, certificate 0");
+    assert!(all_run(&mut manager, 1));
+    assert_eq!(manager.world().versions.len(), 1, "nothing was committed");
+}
+
+#[test]
+fn a_renewal_that_fails_is_told_and_tried_again_soon() {
+    let mut manager = started();
+    manager.world().renewals = 1;
+    manager.world().seconds += 3_600;
+    manager.world().refuses = Some(Participant::Proxy);
+    manager.tick().unwrap();
+    assert_eq!(manager.trouble(), ["certificates cannot be renewed: proxy: no"]);
+    manager.world().refuses = None;
+    manager.tick().unwrap();
+    assert_eq!(manager.trouble().len(), 1, "it stays told until it is mended");
+    manager.world().seconds += 60;
+    manager.tick().unwrap();
+    assert_eq!(manager.world().given[&Participant::Proxy], "first, certificate 1");
+    assert!(manager.trouble().is_empty(), "{:?}", manager.trouble());
+}
+
+#[test]
+fn a_restarted_manager_gives_the_certificates_out_once_more() {
+    let mut manager = restarted(started());
+    manager.world().renewals = 1;
+    manager.world().given.clear();
+    manager.world().seconds += 60;
+    manager.tick().unwrap();
+    assert_eq!(manager.world().given.len(), Participant::CERTIFIED.len());
+    manager.world().given.clear();
+    manager.world().seconds += 24 * 3_600;
+    manager.tick().unwrap();
+    assert!(
+        manager.world().given.is_empty(),
+        "what has not changed is not given out again"
+    );
 }
 
 #[test]
@@ -331,6 +388,25 @@ fn a_second_commit_waits_its_turn_and_mistakes_change_nothing() {
 }
 
 #[test]
+fn a_document_that_runs_already_makes_no_version_and_no_probation() {
+    let mut manager = started();
+    let same = manager.commit(&candidate("first")).unwrap();
+    assert_eq!((same.confirmed, same.pending), (Generation(1), None));
+    assert_eq!(manager.world().versions.len(), 1);
+    assert_eq!(actions(&mut manager), ["configuration.first"]);
+    manager.commit(&candidate("second")).unwrap();
+    assert!(
+        matches!(manager.commit(&candidate("second")), Err(Denial::Refused(_))),
+        "what waits is confirmed or taken back, not committed again"
+    );
+    manager.roll_back(Generation(2), &operator()).unwrap();
+    assert!(
+        manager.commit(&candidate("second")).unwrap().pending.is_some(),
+        "what ran once is a change again"
+    );
+}
+
+#[test]
 fn a_restarted_service_gets_the_current_version_again() {
     let mut manager = started();
     manager.commit(&candidate("second")).unwrap();
@@ -384,7 +460,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 fn perform(manager: &mut Transactions<Earth>, act: &Act) {
     let waiting = Generation(u64::try_from(manager.world().versions.len()).unwrap());
     match act {
-        Act::Commit => drop(manager.commit(&candidate("next"))),
+        // Never twice the same.
+        Act::Commit => drop(manager.commit(&candidate(&format!("after {waiting}")))),
         Act::Confirm => drop(manager.confirm(waiting, &operator())),
         Act::RollBack => drop(manager.roll_back(waiting, &operator())),
         Act::Tick => drop(manager.tick()),

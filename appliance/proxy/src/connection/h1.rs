@@ -9,8 +9,8 @@ use crate::stages::headers::{self, Sink};
 use crate::stages::{Denial, Findings};
 use crate::tls::{Fill, TlsStream};
 use redan_http1::{
-    BodyDecoder, Field, FieldName, FieldValue, Fields, Framing, Limits, Parsed, Persistence, Piece, Refusal,
-    RequestHead, ResponseFraming, ResponseWriter, Version, parse_request,
+    BodyDecoder, Field, FieldLines, FieldName, FieldValue, Fields, Framing, Limits, Parsed, Persistence, Piece,
+    Refusal, RequestHead, ResponseFraming, ResponseWriter, Version, parse_request,
 };
 use redan_ipc::messages::traffic::Verdict;
 use redan_ipc::slice::RequestLimits;
@@ -121,12 +121,12 @@ impl Connection {
     }
 
     /// Reads a head; `None` when the client closed instead.
-    async fn head(&mut self, unread: &mut Buffer, deadline: Moment) -> Result<Option<RequestHead>, Denial> {
+    async fn head(&mut self, unread: &mut Buffer, deadline: Moment) -> Result<Option<Box<RequestHead>>, Denial> {
         loop {
             match parse_request(unread, &Limits::default()) {
                 Ok(Some(Parsed { head, consumed })) => {
                     unread.consume(consumed);
-                    return Ok(Some(head));
+                    return Ok(Some(Box::new(head)));
                 }
                 Ok(None) => {}
                 Err(refusal) => {
@@ -178,7 +178,13 @@ impl<'c> H1<'c> {
             stream,
             timer,
             unread,
-            decoder: BodyDecoder::for_request(framing, &Limits::default()),
+            decoder: BodyDecoder::for_request(
+                framing,
+                &Limits {
+                    body: limits.body,
+                    ..Limits::default()
+                },
+            ),
             encoder: Encoder::for_response(ResponseFraming::None { announced: None }),
             out: None,
             version,
@@ -217,6 +223,19 @@ impl Client for H1<'_> {
                 Ok(Fill::Ended) | Err(_) => return Poll::Ready(Err(BodyFault::Gone)),
             }
         }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What comes meanwhile is the next request, of which only so much is kept. A client that ends its side of the connection is
+        // taken to have gone, as elsewhere: few would still listen, and all others would keep an upstream busy for nobody.
+        while self.unread.len() < RECORD {
+            ready!(self.stream.poll_readable(cx));
+            match ready!(self.stream.poll_fill(cx, self.unread)) {
+                Ok(Fill::Data) => {}
+                Ok(Fill::Ended) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 
     async fn proceed(&mut self) -> Result<(), Gone> {
@@ -286,6 +305,10 @@ impl H1<'_> {
 impl Sink for ResponseWriter<'_> {
     fn forward_if(&mut self, fields: &Fields, keep: impl FnMut(&Field<'_>) -> bool) {
         Self::forward_if(self, fields, keep);
+    }
+
+    fn block(&mut self, _: &Fields, lines: &FieldLines) {
+        Self::lines(self, lines);
     }
 
     fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>) {

@@ -16,7 +16,8 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use redan_http1::{
-    ContentCount, Field, FieldName, FieldValue, Fields, Framing, Limits, RequestHead, ResponseFraming, Version,
+    ContentCount, Field, FieldLines, FieldName, FieldValue, Fields, Framing, Limits, RequestHead, ResponseFraming,
+    Version,
 };
 use redan_ipc::messages::traffic::Verdict;
 use redan_ipc::slice::RequestLimits;
@@ -238,6 +239,14 @@ impl Client for H2<'_> {
         Poll::Ready(checked.map(|_| Step::End).map_err(BodyFault::Refused))
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| ())
+    }
+
     async fn proceed(&mut self) -> Result<(), Gone> {
         let mut interim = Response::new(());
         *interim.status_mut() = StatusCode::CONTINUE;
@@ -358,6 +367,12 @@ impl H2<'_> {
 impl Sink for HeaderMap {
     fn forward_if(&mut self, fields: &Fields, mut keep: impl FnMut(&Field<'_>) -> bool) {
         for field in fields.end_to_end().filter(|field| keep(field)) {
+            self.field(field.name(), field.value());
+        }
+    }
+
+    fn block(&mut self, fields: &Fields, _: &FieldLines) {
+        for field in fields.iter() {
             self.field(field.name(), field.value());
         }
     }

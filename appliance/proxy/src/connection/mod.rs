@@ -5,7 +5,7 @@ pub(crate) mod h2;
 mod watch;
 
 use crate::forwarding::Origin;
-use crate::rate::{Cell, Subject};
+use crate::rate::{Cell, Standing, Subject};
 use crate::snapshot::Published;
 use crate::source::Source;
 use crate::worker::Worker;
@@ -64,31 +64,36 @@ impl Peer {
 
     /// The service as the running configuration has it; `None` when it is no longer published there.
     pub(crate) fn service(&self) -> Option<Arc<Published>> {
+        self.renew()?;
+        Some(Arc::clone(&self.service.borrow().1))
+    }
+
+    /// Takes the service as the running configuration has it; `None` when it is no longer published there.
+    fn renew(&self) -> Option<()> {
         let snapshot = self.worker.snapshot.borrow();
         let mut known = self.service.borrow_mut();
         if known.0 != snapshot.generation {
             let site = snapshot.sites.get(&self.listener)?;
             *known = (snapshot.generation, Arc::clone(site.named(&self.name)?));
         }
-        Some(Arc::clone(&known.1))
+        Some(())
     }
 
     /// The service's limits; those that it had last where it is no longer published, so that a last request can be told so.
     pub(crate) fn limits(&self) -> RequestLimits {
-        match self.service() {
-            Some(service) => service.limits.clone(),
-            None => self.service.borrow().1.limits.clone(),
-        }
+        // Without counting up the service, which all threads share.
+        let _ = self.renew();
+        self.service.borrow().1.limits.clone()
     }
 
-    /// The cell that counts a subject in a scope.
-    pub(crate) fn cell(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Arc<Cell> {
+    /// Counts a request of a subject in a scope.
+    pub(crate) fn count(&self, scope: &Arc<str>, subject: &Subject, limit: u32) -> Result<Standing, Standing> {
         let mut cells = self.cells.borrow_mut();
         let known = cells
             .iter()
             .find(|held| held.limit == limit && Arc::ptr_eq(&held.scope, scope) && held.subject == *subject);
         if let Some(held) = known {
-            return Arc::clone(&held.cell);
+            return held.cell.take();
         }
         let cell = self.worker.shared.cells.find(scope, subject, limit);
         if cells.len() >= CELLS {
@@ -100,6 +105,6 @@ impl Peer {
             limit,
             cell: Arc::clone(&cell),
         });
-        cell
+        cell.take()
     }
 }

@@ -15,6 +15,12 @@ const WINDOW: u64 = 10_000;
 const RESETS: u32 = 100;
 /// Other frames without progress in a window, beyond one for each kilobyte of content either way.
 const IDLE_FRAMES: u32 = 500;
+/// A DATA frame with less than this many bytes costs more than it brings, unless it ends its stream.
+const SMALL: usize = 128;
+/// Small DATA frames in a window, beyond one for each [`SMALL_AVERAGE`] bytes of content from the client: enough for somebody who types,
+/// and any number of messages of a dozen bytes.
+const SMALL_FRAMES: u32 = 1_000;
+const SMALL_AVERAGE: u64 = 16;
 
 /// The frames of one connection.
 #[derive(Debug)]
@@ -25,7 +31,9 @@ pub(crate) struct Watch {
     since: Moment,
     resets: u32,
     idle: u32,
+    small: u32,
     content: u64,
+    received: u64,
     /// The highest stream that the client has opened.
     newest: u32,
 }
@@ -39,6 +47,9 @@ pub(crate) enum Flood {
     /// Frames that lead nowhere.
     #[error("an HTTP/2 client sends frames without progress")]
     IdleFrames,
+    /// Content in crumbs. `h2` bounds what it keeps of them, not how many pass.
+    #[error("an HTTP/2 client sends its content in too small frames")]
+    SmallFrames,
 }
 
 impl Watch {
@@ -50,7 +61,9 @@ impl Watch {
             since: now,
             resets: 0,
             idle: 0,
+            small: 0,
             content: 0,
+            received: 0,
             newest: 0,
         }
     }
@@ -64,7 +77,8 @@ impl Watch {
     pub(crate) fn received(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Flood> {
         if now.since(self.since) > WINDOW {
             self.since = now;
-            (self.resets, self.idle, self.content) = (0, 0, 0);
+            (self.resets, self.idle, self.small) = (0, 0, 0);
+            (self.content, self.received) = (0, 0);
         }
         loop {
             let skipped = self.skip.min(bytes.len());
@@ -94,7 +108,17 @@ impl Watch {
         const END_STREAM: u8 = 1;
         match kind {
             // DATA
-            0 if self.skip > 0 => self.content = self.content.saturating_add(self.skip as u64),
+            0 if self.skip > 0 => {
+                let bytes = u64::try_from(self.skip).unwrap_or(u64::MAX);
+                self.content = self.content.saturating_add(bytes);
+                self.received = self.received.saturating_add(bytes);
+                if self.skip < SMALL && flags & END_STREAM == 0 {
+                    self.small += 1;
+                    if u64::from(self.small) > u64::from(SMALL_FRAMES) + self.received / SMALL_AVERAGE {
+                        return Err(Flood::SmallFrames);
+                    }
+                }
+            }
             0 if flags & END_STREAM != 0 => {}
             // HEADERS of a new stream: the stages and the limits of `h2` look after these. On an old one they are trailers, which are
             // rare, or lead nowhere.
@@ -120,7 +144,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Flood, IDLE_FRAMES, PREFACE, RESETS, Watch};
+    use super::{Flood, IDLE_FRAMES, PREFACE, RESETS, SMALL_FRAMES, Watch};
     use crate::clock::Moment;
     use proptest::prelude::{any, prop, proptest};
 
@@ -181,6 +205,24 @@ mod tests {
         for _ in 0..10_000 {
             watch.sent(16_384);
             watch.received(&frame(8, 0, 4), Moment::START).unwrap();
+        }
+    }
+
+    #[test]
+    fn content_in_crumbs_is_bounded_and_small_messages_are_not() {
+        for (size, stopped) in [(1, true), (8, true), (16, false), (200, false)] {
+            let mut watch = watch();
+            let bytes = frame(0, 0, size);
+            let outcome = (0..5 * SMALL_FRAMES).try_for_each(|_| watch.received(&bytes, Moment::START));
+            assert_eq!(outcome.is_err(), stopped, "{size}: {outcome:?}");
+        }
+        let mut typing = watch();
+        for key in 0..10_000 {
+            typing.received(&frame(0, 0, 1), Moment::START.after(key * 33)).unwrap();
+        }
+        let mut small_bodies = watch();
+        for _ in 0..10_000 {
+            small_bodies.received(&frame(0, 1, 1), Moment::START).unwrap();
         }
     }
 

@@ -1,9 +1,8 @@
 //! Stage: the fields of a response. The same for what an upstream sent and for the proxy's own pages, over HTTP/1.1 and HTTP/2.
 
 use crate::rate::Standing;
-use redan_http1::{Field, FieldName, FieldValue, Fields, Limits, Method, parse_response};
+use redan_http1::{Field, FieldLines, FieldName, FieldValue, Fields, Limits, Method, parse_response};
 use redan_ipc::slice::HeaderPolicy;
-use std::io::Write as _;
 
 const CONTENT_TYPE: FieldName<'static> = FieldName::constant("content-type");
 const CACHE_CONTROL: FieldName<'static> = FieldName::constant("cache-control");
@@ -21,6 +20,8 @@ const BEARER: FieldValue<'static> = FieldValue::constant("Bearer");
 pub(crate) trait Sink {
     /// Writes those of an upstream's fields that are passed on and that `keep` wants.
     fn forward_if(&mut self, fields: &Fields, keep: impl FnMut(&Field<'_>) -> bool);
+    /// Writes all of these fields; `lines` are the same, rendered.
+    fn block(&mut self, fields: &Fields, lines: &FieldLines);
     /// Writes a field.
     fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>);
     /// Writes a field whose value is a number.
@@ -43,8 +44,12 @@ pub(crate) struct Own<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct HeaderPlan {
     set: Fields,
+    set_lines: FieldLines,
     default: Fields,
+    default_lines: FieldLines,
     remove: Vec<String>,
+    /// A bit for the length of each name above: most fields of a response have another, and are through without a comparison.
+    lengths: u64,
 }
 
 impl HeaderPlan {
@@ -53,10 +58,19 @@ impl HeaderPlan {
         if policy.default.len() > Self::DEFAULTS {
             return Err(format!("more than {} default headers", Self::DEFAULTS));
         }
+        let (set, default) = (checked(&policy.set)?, checked(&policy.default)?);
+        let fields = set
+            .iter()
+            .chain(default.iter())
+            .map(|field| field.name().as_bytes().len());
+        let lengths = fields.chain(policy.remove.iter().map(String::len));
         Ok(Self {
-            set: checked(&policy.set)?,
-            default: checked(&policy.default)?,
+            set_lines: FieldLines::of(&set),
+            default_lines: FieldLines::of(&default),
             remove: policy.remove.clone(),
+            lengths: lengths.fold(0, |mask, length| mask | length_bit(length)),
+            set,
+            default,
         })
     }
 
@@ -65,13 +79,28 @@ impl HeaderPlan {
 
     /// Whether an upstream's field goes on; notes in `seen` which defaults it makes unnecessary.
     fn keeps(&self, field: &Field<'_>, seen: &mut u64) -> bool {
-        let name = field.name().as_str();
+        if self.lengths & length_bit(field.name().as_bytes().len()) == 0 {
+            return true;
+        }
+        let name = field.name();
         for (place, default) in self.default.iter().enumerate() {
-            if default.is(name) {
+            if default.name().same(name) {
                 *seen |= 1 << place;
             }
         }
-        !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.is(name))
+        !self.remove.iter().any(|removed| field.is(removed)) && !self.set.iter().any(|set| set.name().same(name))
+    }
+
+    /// An upstream's trailers as they go on, held to the policy of the head: what is removed or set there, and what only the proxy
+    /// says, would come back after the content otherwise. A default has its place in the head too.
+    pub(crate) fn trailers(&self, mut trailers: Fields) -> Option<Fields> {
+        trailers.retain(|field| {
+            let name = field.name();
+            let mut fixed = self.set.iter().chain(self.default.iter());
+            let fixed = fixed.any(|other| other.name().same(name));
+            !fixed && !self.remove.iter().any(|removed| field.is(removed)) && !is_own_name(field)
+        });
+        (!trailers.is_empty()).then_some(trailers)
     }
 }
 
@@ -102,11 +131,12 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
         });
     }
     if let Some(plan) = plan {
-        for field in plan.set.iter() {
-            sink.field(field.name(), field.value());
+        sink.block(&plan.set, &plan.set_lines);
+        if seen == 0 {
+            sink.block(&plan.default, &plan.default_lines);
         }
         for (place, field) in plan.default.iter().enumerate() {
-            if seen & (1 << place) == 0 {
+            if seen != 0 && seen & (1 << place) == 0 {
                 sink.field(field.name(), field.value());
             }
         }
@@ -116,13 +146,8 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
         sink.number(REMAINING, standing.remaining.into());
         sink.number(RESET, standing.reset);
         let mut text = [0_u8; 16];
-        let mut rest = text.as_mut_slice();
-        if write!(rest, "{};w=60", standing.limit).is_ok() {
-            let left = rest.len();
-            let used = text.len() - left;
-            if let Ok(policy) = FieldValue::new(text.get(..used).unwrap_or_default()) {
-                sink.field(POLICY, policy);
-            }
+        if let Ok(policy) = FieldValue::new(policy(standing.limit, &mut text)) {
+            sink.field(POLICY, policy);
         }
     }
     if let Some(seconds) = own.retry_after {
@@ -140,23 +165,48 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
     }
 }
 
-/// Fields that only the proxy writes.
+/// `limit;w=60`, without the machinery of formatting: this is written into every response of a service with quotas.
+fn policy(limit: u32, text: &mut [u8; 16]) -> &[u8] {
+    const WINDOW: &[u8; 5] = b";w=60";
+    let (digits, window) = text.split_at_mut(16 - WINDOW.len());
+    window.copy_from_slice(WINDOW);
+    let (mut left, mut start) = (limit, digits.len());
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(left % 10).unwrap_or(0);
+        start = place;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    text.get(start..).unwrap_or_default()
+}
+
+/// The bit of a name's length in a mask; all long names share one.
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// Fields that only the proxy writes: those about quotas where it has one to tell of.
 fn is_ours(field: &Field<'_>, own: &Own<'_>) -> bool {
-    let name = field.name().as_str();
-    match name.len() {
+    is_own_name(field) && (own.standing.is_some() || field.is("x-request-id"))
+}
+
+fn is_own_name(field: &Field<'_>) -> bool {
+    match field.name().as_bytes().len() {
         12 => field.is("x-request-id"),
-        15 => own.standing.is_some() && field.is("ratelimit-limit") || field.is("ratelimit-reset"),
-        16 => own.standing.is_some() && field.is("ratelimit-policy"),
-        19 => own.standing.is_some() && field.is("ratelimit-remaining"),
+        15 => field.is("ratelimit-limit") || field.is("ratelimit-reset"),
+        16 => field.is("ratelimit-policy"),
+        19 => field.is("ratelimit-remaining"),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderPlan, Own, Sink, write};
+    use super::{HeaderPlan, Own, Sink, policy, write};
     use proptest::prelude::{prop, proptest};
-    use redan_http1::{Field, FieldName, FieldValue, Fields, Limits, Method, parse_response};
+    use redan_http1::{Field, FieldLines, FieldName, FieldValue, Fields, Limits, Method, parse_response};
     use redan_ipc::slice::HeaderPolicy;
 
     #[derive(Default)]
@@ -165,6 +215,12 @@ mod tests {
     impl Sink for Lines {
         fn forward_if(&mut self, fields: &Fields, mut keep: impl FnMut(&Field<'_>) -> bool) {
             for field in fields.end_to_end().filter(|field| keep(field)) {
+                self.field(field.name(), field.value());
+            }
+        }
+
+        fn block(&mut self, fields: &Fields, _: &FieldLines) {
+            for field in fields.iter() {
                 self.field(field.name(), field.value());
             }
         }
@@ -222,6 +278,44 @@ mod tests {
                 "x-request-id: 0123456789abcdef",
             ]
         );
+    }
+
+    #[test]
+    fn a_quota_is_written_as_a_policy_of_a_minute() {
+        for limit in [0, 7, 10, 65_535, u32::MAX] {
+            assert_eq!(policy(limit, &mut [0; 16]), format!("{limit};w=60").as_bytes());
+        }
+    }
+
+    #[test]
+    fn trailers_are_held_to_the_policy_of_the_head() {
+        let policy = HeaderPolicy {
+            set: pairs(&[("X-Content-Type-Options", "nosniff")]),
+            default: pairs(&[("X-Frame-Options", "DENY")]),
+            remove: vec!["server".into()],
+        };
+        let plan = HeaderPlan::compile(&policy).unwrap();
+        let kept = |names: &[&str]| {
+            let lines: String = names.iter().map(|name| format!("{name}: theirs\r\n")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            let head = parse_response(head.as_bytes(), Method::Get, None, &Limits::default());
+            let kept = plan.trailers(head.unwrap().unwrap().head.fields().clone())?;
+            Some(
+                kept.iter()
+                    .map(|field| field.name().as_str().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let all = [
+            "Server",
+            "x-content-type-options",
+            "X-Frame-Options",
+            "X-Request-Id",
+            "RateLimit-Limit",
+            "grpc-status",
+        ];
+        assert_eq!(kept(&all), Some(vec!["grpc-status".to_owned()]));
+        assert_eq!(kept(&all[..5]), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) fn count(peer: &Peer, route: &RoutePlan, identity: Option<&Identity>)
         Some(identity) => (route.rates.quota(&identity.principal.roles), &identity.subject),
     };
     let Some(limit) = quota else { return Ok(None) };
-    match peer.cell(&route.scope, subject, limit).take() {
+    match peer.count(&route.scope, subject, limit) {
         Ok(standing) => Ok(Some(standing)),
         Err(standing) => Err(Refused {
             denial: Denial {

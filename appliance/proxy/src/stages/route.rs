@@ -18,6 +18,18 @@ pub(crate) fn choose<'r>(
             "the host is not one of the service that the TLS handshake named",
         ));
     }
+    // No port means the scheme's own. Where the configuration does not say, it may be any: a translation in front of the appliance can
+    // publish the service on another port than the one listened on.
+    if let Some(port) = head.authority().port
+        && !service.ports.is_empty()
+        && !service.ports.contains(&port)
+    {
+        return Err(Denial::new(
+            Verdict::Route,
+            421,
+            format!("the service is not published on port {}", port.number()),
+        ));
+    }
     if head.form() == Form::Asterisk {
         return Err(Denial::new(
             Verdict::Route,

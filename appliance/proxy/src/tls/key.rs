@@ -66,11 +66,13 @@ pub(crate) struct RemoteKey {
     id: KeyId,
     scheme: SignatureScheme,
     algorithm: SignatureAlgorithm,
+    tls12: bool,
 }
 
 impl RemoteKey {
-    /// The key that belongs to a certificate; `None` for a kind of key that the vault does not sign with.
-    pub(crate) fn of(id: KeyId, certificate: &ParsedCertificate<'_>) -> Option<Self> {
+    /// The key that belongs to a certificate; `None` for a kind of key that the vault does not sign with. Whether it may sign
+    /// TLS 1.2 handshakes is decided by the vault; here it spares the question.
+    pub(crate) fn of(id: KeyId, certificate: &ParsedCertificate<'_>, tls12: bool) -> Option<Self> {
         // AlgorithmIdentifiers of a SubjectPublicKeyInfo (RFC 5480, RFC 8410), which follow its outer header.
         const KINDS: [(&[u8], SignatureScheme, SignatureAlgorithm); 3] = [
             (
@@ -96,6 +98,7 @@ impl RemoteKey {
             id,
             scheme: *scheme,
             algorithm: *algorithm,
+            tls12,
         })
     }
 }
@@ -114,6 +117,12 @@ impl SigningKey for RemoteKey {
 
 impl Signer for RemoteKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        // RFC 8446 section 4.4.3: what TLS 1.3 signs begins with 64 spaces.
+        if !self.tls12 && !message.starts_with(&[b' '; 64]) {
+            return Err(rustls::Error::PeerIncompatible(
+                rustls::PeerIncompatible::Tls12NotOfferedOrEnabled,
+            ));
+        }
         WIRE.with_borrow_mut(|wire| {
             let wire = wire.as_mut().ok_or_else(|| failed("this thread has no signer"))?;
             if !wire.breaker.allows(Instant::now()) {

@@ -4,7 +4,7 @@ use redan_types::HostName;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, version};
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,17 +84,28 @@ impl ResolvesServerCert for Names {
     }
 }
 
-/// The TLS configuration of a listener: TLS 1.3, hybrid post-quantum key exchange first, one stateless ticket.
-pub(crate) fn server_config(names: Names, tickets: &Tickets) -> Result<Arc<ServerConfig>, rustls::Error> {
+/// The TLS configuration of a listener: TLS 1.3 (and TLS 1.2 with ECDHE, AEAD ciphers and extended master secrets where one of its
+/// services allows it), hybrid post-quantum key exchange first, one stateless ticket.
+pub(crate) fn server_config(names: Names, tickets: &Tickets, tls12: bool) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519];
+    // P-256 is for clients that may use nothing but what FIPS 140 approves.
+    provider.kx_groups = vec![
+        aws_lc_rs::kx_group::X25519MLKEM768,
+        aws_lc_rs::kx_group::X25519,
+        aws_lc_rs::kx_group::SECP256R1,
+    ];
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&version::TLS13])?
+        .with_protocol_versions(if tls12 { &WITH_TLS12 } else { &TLS13_ONLY })?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(names));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // RFC 7627: without it, a TLS 1.2 session can be spliced into another.
+    config.require_ems = true;
     config.send_tls13_tickets = 1;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(&tickets.0);
     Ok(Arc::new(config))
 }
+
+static TLS13_ONLY: [&SupportedProtocolVersion; 1] = [&version::TLS13];
+static WITH_TLS12: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];

@@ -50,12 +50,13 @@ pub(crate) enum Fill {
 /// Records without content in a row that are put up with: a few are how some clients blur traffic.
 const EMPTY_RECORDS: u32 = 32;
 
-/// How long a connection that ends is read on: milliseconds and reads.
-const LINGER: u64 = 2_000;
-const LINGER_READS: usize = 64;
+/// How long a connection that ends is read on: milliseconds, and bytes. A client that is still sending reads our answer only when it
+/// has sent, and a close before would reset the connection and take the answer away.
+const LINGER: u64 = 5_000;
+const LINGERED: usize = 8 << 20;
 
-/// What a TLS 1.3 record adds to its content: header, content type, tag.
-const RECORD_OVERHEAD: usize = 22;
+/// The most that a record adds to its content: header, tag, and a content type (TLS 1.3) or a nonce (TLS 1.2).
+const RECORD_OVERHEAD: usize = 29;
 
 /// A fatal `unrecognized_name` alert in the clear (RFC 6066 section 3): rustls would say `access_denied`.
 const UNRECOGNISED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
@@ -99,6 +100,10 @@ impl TlsStream {
             return Err(fault);
         }
         if self.established {
+            if self.is_tls12() {
+                // The client says nothing before it has seen the server's Finished (RFC 5246 section 7.3).
+                self.flush().await?;
+            }
             return Ok(true);
         }
         if self.ended {
@@ -111,6 +116,11 @@ impl TlsStream {
     /// Index of the service that the client asked for, once its `ClientHello` was read.
     pub(crate) const fn service(&self) -> Option<usize> {
         self.service
+    }
+
+    /// Whether the connection speaks TLS 1.2.
+    pub(crate) fn is_tls12(&self) -> bool {
+        self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2)
     }
 
     /// Whether the client chose HTTP/2.
@@ -157,7 +167,7 @@ impl TlsStream {
     /// Encrypts `plain` behind what already waits to be sent.
     pub(crate) fn queue(&mut self, plain: &[u8]) -> Result<(), TlsFault> {
         let room = plain.len() + RECORD_OVERHEAD * (plain.len() / 16_384 + 1);
-        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(&mut []);
+        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(unread(&mut self.incoming));
         match state? {
             ConnectionState::WriteTraffic(mut traffic) => {
                 let out = self.outgoing.get_or_insert_with(Buffer::take);
@@ -211,7 +221,8 @@ impl TlsStream {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.tls.process_tls_records(&mut []).state {
+        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(unread(&mut self.incoming));
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
             let out = self.outgoing.get_or_insert_with(Buffer::take);
             // Without the alert the connection just ends; there is nothing else to be done about a failure here.
             let _ = append(out, 64, |space| match traffic.queue_close_notify(space) {
@@ -230,12 +241,16 @@ impl TlsStream {
         }
         // A socket that is closed already needs no shutting down.
         let _ = socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+        (self.incoming, self.outgoing) = (None, None);
         let deadline = timer.now().after(LINGER);
-        let mut waste = Buffer::take();
-        for _ in 0..LINGER_READS {
-            waste.clear();
-            if !matches!(timer.until(deadline, self.tcp.read_buf(&mut *waste)).await, Ok(Ok(1..))) {
-                return;
+        let mut read = 0;
+        while read < LINGERED && matches!(timer.until(deadline, self.tcp.readable()).await, Ok(Ok(()))) {
+            let mut waste = Buffer::take();
+            match self.tcp.try_read_buf(&mut *waste) {
+                Ok(0) => return,
+                Ok(size) => read += size,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return,
             }
         }
     }
@@ -285,12 +300,18 @@ impl TlsStream {
 
     fn process_records(&mut self, plain: &mut Vec<u8>) -> Result<(), TlsFault> {
         loop {
-            let input: &mut [u8] = match &mut self.incoming {
-                Some(incoming) => incoming,
-                None => &mut [],
+            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(unread(&mut self.incoming));
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    // What was read up to the error goes all the same: rustls counts from there when it is asked for its alert.
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.consume(discard);
+                    }
+                    return Err(error.into());
+                }
             };
-            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(input);
-            let goes_on = match state? {
+            let goes_on = match state {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
@@ -351,15 +372,31 @@ impl TlsStream {
             }
             TlsFault::Protocol(_) => {
                 // rustls has queued the alert that belongs to its error.
-                while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.tls.process_tls_records(&mut []).state {
+                loop {
+                    let UnbufferedStatus { discard, state } = self.tls.process_tls_records(unread(&mut self.incoming));
+                    let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                        break;
+                    };
                     let mut space = [0; 256];
                     let Ok(size) = data.encode(&mut space) else { break };
                     let Some(alert) = space.get(..size) else { break };
                     let _ = self.tcp.try_write(alert);
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.consume(discard);
+                    }
                 }
             }
             TlsFault::Abandoned | TlsFault::EmptyRecords | TlsFault::Socket(_) | TlsFault::TooLong => {}
         }
+    }
+}
+
+/// What was read and not yet taken by rustls. It must be given at **every** call: rustls keeps places within it, of a handshake
+/// message that has come in part, and ends the process where they point outside of what it is given.
+fn unread(incoming: &mut Option<Buffer>) -> &mut [u8] {
+    match incoming {
+        Some(incoming) => incoming,
+        None => &mut [],
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -58,6 +58,12 @@ pub(crate) struct Connection {
     tcp: TcpStream,
     server: Arc<Upstream>,
     reused: bool,
+    /// Whether the server was sent anything of the exchange, and whether it said anything.
+    sent: bool,
+    heard: bool,
+    /// Whether it was sent only a part of something.
+    cut: bool,
+    interim: usize,
     buffer: Option<Buffer>,
     used: usize,
 }
@@ -68,6 +74,10 @@ impl Connection {
             tcp,
             server,
             reused,
+            sent: false,
+            heard: false,
+            cut: false,
+            interim: 0,
             buffer: None,
             used: 0,
         }
@@ -93,53 +103,92 @@ impl Connection {
         (self.tcp, self.server)
     }
 
-    /// Sends all of `bytes`.
-    pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Whether the request may be sent again elsewhere after this connection broke: nothing of it was sent, or nothing was said to it and
+    /// it is `repeatable`. Anything said, an interim response or half a head, means that the server has begun to act on it.
+    pub(crate) const fn spared(&self, repeatable: bool) -> bool {
+        !self.sent || (repeatable && !self.heard)
+    }
+
+    /// Sends all of `bytes`. A server that answers instead of reading on is heard: then this gives its final response.
+    pub(crate) async fn send(
+        &mut self,
+        bytes: &[u8],
+        method: Method,
+    ) -> Result<Option<Box<ResponseHead>>, UpstreamFault> {
         let mut rest = bytes;
+        let mut broken = None;
+        poll_fn(|cx| {
+            if broken.is_none() {
+                match self.poll_send(cx, &mut rest) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(None)),
+                    // What it said before it closed may still be there to be read.
+                    Poll::Ready(Err(error)) => broken = Some(error),
+                    Poll::Pending => {}
+                }
+            }
+            match (ready!(self.poll_head(cx, method)), broken.take()) {
+                (Ok(head), _) => {
+                    self.cut = true;
+                    Poll::Ready(Ok(Some(head)))
+                }
+                (Err(UpstreamFault::Closed | UpstreamFault::Socket(_)), Some(error)) => {
+                    Poll::Ready(Err(UpstreamFault::Socket(error)))
+                }
+                (Err(fault), _) => Poll::Ready(Err(fault)),
+            }
+        })
+        .await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, rest: &mut &[u8]) -> Poll<io::Result<()>> {
         while !rest.is_empty() {
             match self.tcp.try_write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(size) => rest = rest.get(size..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.tcp.writable().await?,
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(size) => {
+                    self.sent = true;
+                    *rest = rest.get(size..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    /// Waits until the server has said something.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.tcp.poll_read_ready(cx).map(|_| ())
-    }
-
-    /// Reads the final response's head.
-    pub(crate) async fn head(&mut self, method: Method, limits: &Limits) -> Result<ResponseHead, UpstreamFault> {
-        let mut interim = 0;
+    /// Reads the final response's head. Interim responses are passed over: none was asked for, since `Expect` is not sent on. May be
+    /// called while the request is still being sent.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: Method,
+    ) -> Poll<Result<Box<ResponseHead>, UpstreamFault>> {
         loop {
-            let parsed = match &self.buffer {
-                Some(buffer) => {
-                    let unread = buffer.get(self.used..).unwrap_or_default();
-                    parse_response(unread, method, None, limits).map_err(UpstreamFault::Refused)?
-                }
-                None => None,
+            let unread = self.unread();
+            let parsed = if unread.is_empty() {
+                None
+            } else {
+                parse_response(unread, method, None, &Limits::default()).map_err(UpstreamFault::Refused)?
             };
             match parsed {
                 Some(Parsed { head, consumed }) => {
                     self.used += consumed;
                     if !head.status().is_interim() {
-                        return Ok(head);
+                        // In a box of its own: it is handed up through half a dozen calls.
+                        return Poll::Ready(Ok(Box::new(head)));
                     }
-                    interim += 1;
-                    if interim > INTERIM {
-                        return Err(UpstreamFault::Refused(Refusal::Ambiguous));
+                    self.interim += 1;
+                    if self.interim > INTERIM {
+                        return Poll::Ready(Err(UpstreamFault::Refused(Refusal::Ambiguous)));
                     }
                 }
-                None => match self.fill().await {
-                    Ok(0) => return Err(UpstreamFault::Closed),
+                None => match ready!(self.poll_fill(cx)) {
+                    Ok(0) => return Poll::Ready(Err(UpstreamFault::Closed)),
                     Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(UpstreamFault::Closed),
-                    Err(error) => return Err(UpstreamFault::Socket(error)),
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                        return Poll::Ready(Err(UpstreamFault::Closed));
+                    }
+                    Err(error) => return Poll::Ready(Err(UpstreamFault::Socket(error))),
                 },
             }
         }
@@ -159,21 +208,19 @@ impl Connection {
     }
 
     /// Reads more; 0 at the end of the connection.
-    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_fill(cx)).await
-    }
-
-    /// Reads more, if there is any now.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let buffer = self.buffer.get_or_insert_with(Buffer::take);
         buffer.consume(self.used);
         self.used = 0;
-        pin!(self.tcp.read_buf(&mut **buffer)).poll(cx)
+        let size = ready!(pin!(self.tcp.read_buf(&mut **buffer)).poll(cx))?;
+        self.heard |= size > 0;
+        Poll::Ready(Ok(size))
     }
 
-    /// Whether another exchange may follow: the response's end was certain, both sides keep the connection, and nothing came after it.
+    /// Whether another exchange may follow: the request was sent as a whole, the response's end was certain, both sides keep the
+    /// connection, and nothing came after it.
     pub(crate) fn is_reusable(&self, head: &ResponseHead, decoder: &BodyDecoder) -> bool {
-        head.persistence() == Persistence::KeepAlive && decoder.is_done() && self.unread().is_empty()
+        !self.cut && head.persistence() == Persistence::KeepAlive && decoder.is_done() && self.unread().is_empty()
     }
 }
 

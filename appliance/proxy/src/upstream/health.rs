@@ -3,10 +3,11 @@
 use crate::clock::{Clock, Timer};
 use crate::shared::Shared;
 use crate::upstream::{Connection, Upstream};
-use redan_http1::{Authority, Framing, Limits, Method, Persistence, RequestWriter, Target};
+use redan_http1::{Authority, Framing, Method, Persistence, RequestWriter, Target};
 use redan_ipc::slice::HealthCheck;
 use redan_types::{HostName, Port};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant, sleep};
@@ -72,11 +73,10 @@ async fn ask(server: &Arc<Upstream>, check: &HealthCheck, timer: &Timer) -> bool
     let Ok(mut connection) = Connection::open(server, timer, PATIENCE).await else {
         return false;
     };
-    if connection.send(&request).await.is_err() {
-        return false;
-    }
-    match connection.head(Method::Get, &Limits::default()).await {
-        Ok(head) => (200..400).contains(&head.status().code()),
-        Err(_) => false,
-    }
+    let head = match connection.send(&request, Method::Get).await {
+        Ok(None) => poll_fn(|cx| connection.poll_head(cx, Method::Get)).await,
+        Ok(Some(head)) => Ok(head),
+        Err(fault) => Err(fault),
+    };
+    head.is_ok_and(|head| (200..400).contains(&head.status().code()))
 }

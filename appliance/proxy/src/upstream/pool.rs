@@ -24,6 +24,8 @@ const BUDGET: u32 = 100;
 #[derive(Debug)]
 struct Idle {
     tcp: TcpStream,
+    // Kept along: its count is shared by all threads, and is left alone as long as connections are used again.
+    server: Arc<Upstream>,
     since: Moment,
 }
 
@@ -64,8 +66,8 @@ impl Pool {
                 pool.clear();
                 return None;
             }
-            if is_quiet(&idle.tcp) {
-                return Some(Connection::new(idle.tcp, Arc::clone(server), true));
+            if is_quiet(&idle.tcp) && (repeatable || is_silent(&idle.tcp)) {
+                return Some(Connection::new(idle.tcp, idle.server, true));
             }
         }
         None
@@ -75,13 +77,18 @@ impl Pool {
     pub(crate) fn put(&self, connection: Connection, now: Moment) {
         let (tcp, server) = connection.into_parts();
         let mut pools = self.idle.borrow_mut();
-        if pools.len() <= server.index {
-            pools.resize_with(server.index + 1, Vec::new);
+        let index = server.index;
+        if pools.len() <= index {
+            pools.resize_with(index + 1, Vec::new);
         }
-        if let Some(pool) = pools.get_mut(server.index)
+        if let Some(pool) = pools.get_mut(index)
             && pool.len() < KEPT
         {
-            pool.push(Idle { tcp, since: now });
+            pool.push(Idle {
+                tcp,
+                server,
+                since: now,
+            });
         }
     }
 
@@ -120,6 +127,13 @@ fn is_quiet(tcp: &TcpStream) -> bool {
             matches!(tcp.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
         }
     }
+}
+
+/// As [`is_quiet`], but always asks the kernel: the runtime may not have heard yet that the server has just closed. For requests that
+/// cannot be sent twice; for all others the call would cost more than to find out later.
+fn is_silent(tcp: &TcpStream) -> bool {
+    let peeked = socket2::SockRef::from(tcp).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]

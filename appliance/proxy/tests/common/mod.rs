@@ -225,6 +225,7 @@ pub fn slice(address: SocketAddr, upstream: SocketAddr, credentials: &Credential
                 .iter()
                 .map(|name| HostName::parse(name).unwrap())
                 .collect(),
+            ports: Vec::new(),
             certificate: credentials.certificate.clone(),
             tls: TlsVersion::Tls13,
             routes: vec![route("all", "/", upstream)],
@@ -333,6 +334,7 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
+        config.enable_secret_extraction = true;
         Self::connect_with(address, Arc::new(config), name)
     }
 

@@ -65,12 +65,14 @@ impl Vault {
                 password,
                 address,
                 agent,
+                device,
             } => {
                 let attempt = Attempt {
                     user,
                     password,
                     address,
                     agent,
+                    device,
                 };
                 self.awaited(&self.hashing, responder, refused, move |vault| {
                     vault.accounts.login(&attempt, vault.now()).map(Reply::Login)
@@ -99,6 +101,14 @@ impl Vault {
                     vault.record(&events).map(|()| Reply::Recorded)
                 });
             }
+            Request::Transit { actor, key, request } => self.later(&self.disk, responder, refused, move |vault| {
+                let now = vault.now();
+                let roles = vault.accounts.roles_of(Vouched::Console, &actor, now);
+                vault
+                    .transit
+                    .answer(&actor, &roles, &key, request, now)
+                    .map(Reply::Transit)
+            }),
             Request::AuditSearch(query) => self.awaited(&self.reading, responder, refused, move |vault| {
                 vault.audit.search(&query).map(Reply::AuditPage)
             }),
@@ -161,7 +171,10 @@ impl Vault {
                 vault.ensure_certificate(&owner, &names).map(Reply::Certificate)
             }),
             Request::Configure(slice) => self.later(&self.disk, responder, refused, move |vault| {
-                vault.accounts.configure(&slice, vault.now()).map(|()| Reply::Done)
+                vault.accounts.configure(&slice, vault.now())?;
+                vault.signers.permit_tls12(&slice.tls12);
+                vault.transit.configure(&slice.keys, vault.now())?;
+                Ok(Reply::Done)
             }),
             Request::Audit { events } => {
                 self.later(&self.disk, responder, refused, move |vault| {

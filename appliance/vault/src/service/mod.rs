@@ -3,6 +3,7 @@
 //! * [`signer`]: handshake signatures, a thread for each wire.
 //! * `certificates`: the appliance's own authority and the leaf certificates that it issues.
 //! * `accounts`: users, sessions, API keys. `audit`: the log. `configurations`: versions and which one runs.
+//! * `transit`: keys that applications use without having them.
 //! * `traffic`: telemetry in memory.
 //! * `handlers`: which request of which wire goes where, and in which pool of threads it may wait.
 //!
@@ -19,6 +20,7 @@ mod pool;
 mod run;
 pub mod signer;
 mod traffic;
+mod transit;
 
 pub use run::{RunError, run};
 
@@ -36,6 +38,7 @@ use signer::Signers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use traffic::Traffic;
+use transit::Transit;
 
 /// Why the vault did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +102,7 @@ pub struct Vault {
     accounts: Accounts,
     configurations: Configurations,
     traffic: Mutex<Traffic>,
+    transit: Transit,
     disk: Pool,
     hashing: Pool,
     reading: Pool,
@@ -132,6 +136,8 @@ impl Vault {
         notes.extend(found);
         let (accounts, found) = Accounts::open(Arc::clone(&store), Arc::clone(&audit))?;
         notes.extend(found);
+        let (transit, found) = Transit::open(Arc::clone(&store), Arc::clone(&audit))?;
+        notes.extend(found);
         let first = accounts.first_administrator(now)?;
         let vault = Self {
             store,
@@ -142,6 +148,7 @@ impl Vault {
             accounts,
             configurations: Configurations::default(),
             traffic: Mutex::default(),
+            transit,
             disk: Pool::start("disk", 16, 1_024, false)?,
             hashing: Pool::start("hashing", 2, 64, true)?,
             reading: Pool::start("reading", 2, 64, true)?,
@@ -191,6 +198,7 @@ impl Vault {
             event.message = format!("{} requests to the signers were refused", refused - before);
             self.try_to("report refused signatures", self.audit.append(&[event], Vec::new()));
         }
+        self.try_to("rotate the keys of applications", self.transit.keep_house(now));
         self.try_to("store last uses", self.accounts.keep_house(now));
         self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(now));
     }

@@ -2,15 +2,16 @@
 //!
 //! A signer signs a TLS 1.3 server's CertificateVerify input and nothing else, with keys whose certificates belong to its wire's
 //! owner. A captured proxy can therefore finish handshakes while it is captured: no client authentication, no code, no request
-//! for a certificate, no signature for the console's name.
+//! for a certificate, no signature for the console's name. Keys of services that allow TLS 1.2 sign its ECDHE ServerKeyExchange
+//! input too; the two forms differ in their 65th byte, so that neither can be passed off as the other.
 
 use redan_hal::keys::Algorithm;
 use redan_hal::keys::software::SoftwareKey;
 use redan_ipc::messages::sign::{SignRefusal, SignReply, SignRequest};
 use redan_ipc::messages::vault::CertificateOwner;
 use redan_ipc::{Channel, IpcError, Pair};
-use redan_types::KeyId;
-use std::collections::HashMap;
+use redan_types::{KeyId, ServiceName};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -27,7 +28,9 @@ pub enum Wire {
 #[derive(Debug, Default)]
 pub struct Signers {
     /// Locked for a look-up or an insertion, never over anything that waits.
-    keys: RwLock<HashMap<KeyId, (Wire, Arc<SoftwareKey>)>>,
+    keys: RwLock<HashMap<KeyId, (CertificateOwner, Arc<SoftwareKey>)>>,
+    /// Whose keys sign TLS 1.2 handshakes as well.
+    tls12: RwLock<HashSet<ServiceName>>,
     signed: AtomicU64,
     refused: AtomicU64,
 }
@@ -35,10 +38,6 @@ pub struct Signers {
 impl Signers {
     /// Lets the wires of an owner use a key.
     pub fn allow(&self, owner: &CertificateOwner, key: SoftwareKey) {
-        let wire = match owner {
-            CertificateOwner::Console => Wire::Console,
-            CertificateOwner::Service(_) => Wire::Services,
-        };
         let id = key.public().id();
         // The first signature of a process is slow: its code and tables come from disk. Paid here, it does not cost a client the
         // handshake; one that fails shows at the first use all the same.
@@ -46,7 +45,12 @@ impl Signers {
         self.keys
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, (wire, Arc::new(key)));
+            .insert(id, (owner.clone(), Arc::new(key)));
+    }
+
+    /// Lets the keys of these services, and no others, sign TLS 1.2 handshakes.
+    pub fn permit_tls12(&self, services: &[ServiceName]) {
+        *self.tls12.write().unwrap_or_else(PoisonError::into_inner) = services.iter().cloned().collect();
     }
 
     /// Signatures made since the start.
@@ -86,14 +90,18 @@ impl Signers {
     }
 
     fn sign(&self, wire: Wire, request: &SignRequest) -> Result<Vec<u8>, SignRefusal> {
-        if !is_certificate_verify(&request.input) {
+        let tls12 = is_server_key_exchange(&request.input);
+        if !tls12 && !is_certificate_verify(&request.input) {
             return Err(SignRefusal::Input);
         }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let (_, key) = keys
+        let (owner, key) = keys
             .get(&request.key)
-            .filter(|(owner, _)| *owner == wire)
+            .filter(|(owner, _)| wire.serves(owner))
             .ok_or(SignRefusal::Key)?;
+        if tls12 && !self.permits_tls12(owner) {
+            return Err(SignRefusal::Version);
+        }
         let key = Arc::clone(key);
         drop(keys);
         let scheme = match key.public().algorithm {
@@ -106,6 +114,22 @@ impl Signers {
         }
         key.sign(&request.input).map_err(|_| SignRefusal::Device)
     }
+
+    fn permits_tls12(&self, owner: &CertificateOwner) -> bool {
+        match owner {
+            CertificateOwner::Console => false,
+            CertificateOwner::Service(name) => self.tls12.read().unwrap_or_else(PoisonError::into_inner).contains(name),
+        }
+    }
+}
+
+impl Wire {
+    const fn serves(self, owner: &CertificateOwner) -> bool {
+        matches!(
+            (self, owner),
+            (Self::Console, CertificateOwner::Console) | (Self::Services, CertificateOwner::Service(_))
+        )
+    }
 }
 
 /// RFC 8446 section 4.4.3: 64 spaces, the context string of a server, a zero byte, and a transcript hash of SHA-256 or SHA-384.
@@ -114,6 +138,19 @@ fn is_certificate_verify(input: &[u8]) -> bool {
         .strip_prefix(&[b' '; 64])
         .and_then(|rest| rest.strip_prefix(b"TLS 1.3, server CertificateVerify\0"))
         .is_some_and(|hash| matches!(hash.len(), 32 | 48))
+}
+
+/// RFC 8422 section 5.4: the client's and the server's random (32 bytes each), a named curve (3), and the server's point with its
+/// length. Each curve that the proxy offers has one exact form.
+fn is_server_key_exchange(input: &[u8]) -> bool {
+    const X25519: &[u8] = &[3, 0x00, 0x1d, 32];
+    const SECP256R1: &[u8] = &[3, 0x00, 0x17, 65, 4];
+    const SECP384R1: &[u8] = &[3, 0x00, 0x18, 97, 4];
+    input.get(64..).is_some_and(|parameters| {
+        [(X25519, 36), (SECP256R1, 69), (SECP384R1, 101)]
+            .iter()
+            .any(|(head, length)| parameters.len() == *length && parameters.starts_with(head))
+    })
 }
 
 /// Signed once when a key is loaded; no protocol's input.
@@ -193,6 +230,62 @@ mod tests {
             assert_eq!(ask(wrong), Some(SignRefusal::Input));
         }
         assert_eq!((signers.signed(), signers.refused()), (2, 10));
+    }
+
+    fn key_exchange(head: &[u8], point: usize) -> Vec<u8> {
+        [&[9; 64][..], head, &vec![5; point]].concat()
+    }
+
+    #[test]
+    fn a_tls_1_2_key_exchange_is_signed_for_services_that_allow_it_only() {
+        let (signers, key) = signers(&shop());
+        let ask = |input: Vec<u8>| {
+            refusal(&signers.answer(
+                Wire::Services,
+                &SignRequest {
+                    key,
+                    scheme: 0x0403,
+                    input,
+                },
+            ))
+        };
+        let x25519 = key_exchange(&[3, 0, 0x1d, 32], 32);
+        assert_eq!(ask(x25519.clone()), Some(SignRefusal::Version));
+        signers.permit_tls12(&[ServiceName::parse("other").unwrap()]);
+        assert_eq!(ask(x25519.clone()), Some(SignRefusal::Version));
+        signers.permit_tls12(&[ServiceName::parse("shop").unwrap()]);
+        assert_eq!(ask(x25519.clone()), None);
+        assert_eq!(ask(key_exchange(&[3, 0, 0x17, 65, 4], 64)), None);
+        assert_eq!(ask(key_exchange(&[3, 0, 0x18, 97, 4], 96)), None);
+        for wrong in [
+            key_exchange(&[3, 0, 0x1d, 32], 31),
+            key_exchange(&[3, 0, 0x1d, 32], 33),
+            key_exchange(&[3, 0, 0x1d, 31], 32),
+            key_exchange(&[1, 0, 0x1d, 32], 32),
+            key_exchange(&[3, 0, 0x17, 65, 2], 64),
+            key_exchange(&[3, 0, 0x17, 65, 4], 65),
+            key_exchange(&[3, 0, 0x19, 133, 4], 132),
+            key_exchange(&[], 0),
+        ] {
+            assert_eq!(ask(wrong), Some(SignRefusal::Input));
+        }
+        signers.permit_tls12(&[]);
+        assert_eq!(ask(x25519), Some(SignRefusal::Version));
+    }
+
+    #[test]
+    fn the_consoles_key_never_signs_a_tls_1_2_handshake() {
+        let (signers, key) = signers(&CertificateOwner::Console);
+        signers.permit_tls12(&[ServiceName::parse("console").unwrap()]);
+        let reply = signers.answer(
+            Wire::Console,
+            &SignRequest {
+                key,
+                scheme: 0x0403,
+                input: key_exchange(&[3, 0, 0x1d, 32], 32),
+            },
+        );
+        assert_eq!(refusal(&reply), Some(SignRefusal::Version));
     }
 
     #[test]

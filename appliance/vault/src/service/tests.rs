@@ -146,7 +146,7 @@ fn a_certificate_is_made_once_kept_and_renewed_in_time() {
     assert!(authority.is_ca() && !leaf.is_ca());
     assert_eq!(authority.subject(), leaf.issuer());
     let days = (leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp()) / 86_400;
-    assert_eq!(days, 397);
+    assert_eq!(days, 90);
     let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
     assert_eq!(
         *names,
@@ -163,9 +163,9 @@ fn a_certificate_is_made_once_kept_and_renewed_in_time() {
     assert_eq!(after.certificate(&shop(), &["shop.example", "127.0.0.1"]), first);
     let other = after.certificate(&shop(), &["shop.example"]);
     assert_ne!(other.key, first.key, "other names, another certificate");
-    DAYS.store(397 - 31, Ordering::Relaxed);
+    DAYS.store(90 - 31, Ordering::Relaxed);
     assert_eq!(after.certificate(&shop(), &["shop.example"]), other);
-    DAYS.store(397 - 29, Ordering::Relaxed);
+    DAYS.store(90 - 29, Ordering::Relaxed);
     let renewed = after.certificate(&shop(), &["shop.example"]);
     assert!(
         renewed.until > other.until && after.signs(Wire::Services, &other),
@@ -251,6 +251,7 @@ fn a_login_an_audit_entry_and_a_second_of_traffic_over_the_wires() {
         password,
         address: "127.0.0.1".parse().unwrap(),
         agent: None,
+        device: None,
     };
     let wrong = redan_types::SecretString::new("x".to_owned());
     assert!(matches!(

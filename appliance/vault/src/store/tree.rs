@@ -26,11 +26,13 @@ pub enum Tree {
     AuditCheckpoints = 9,
     /// The keys under which personal fields of audit entries are encrypted, by person.
     PersonKeys = 10,
+    /// Keys that applications use, by name.
+    TransitKeys = 11,
 }
 
 impl Tree {
     /// Every tree.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::State,
         Self::LeafKeys,
         Self::Certificates,
@@ -41,6 +43,7 @@ impl Tree {
         Self::AuditEntries,
         Self::AuditCheckpoints,
         Self::PersonKeys,
+        Self::TransitKeys,
     ];
 
     pub(crate) const fn id(self) -> u8 {
@@ -65,6 +68,7 @@ impl fmt::Display for Tree {
             Self::AuditEntries => "audit-entries",
             Self::AuditCheckpoints => "audit-checkpoints",
             Self::PersonKeys => "person-keys",
+            Self::TransitKeys => "transit-keys",
         })
     }
 }

@@ -1,4 +1,4 @@
-// Made from the server's types (src/api/model.rs); a test compares. To write it anew:
+// Made from the server's types (src/api/model); a test compares. To write it anew:
 // REDAN_WRITE_TYPES=1 cargo test -p redan-console the_pages_types
 
 export type ApiKey = { 
@@ -37,7 +37,11 @@ used_at: string | null,
 /**
  * Whether an administrator ended it.
  */
-revoked: boolean, };
+revoked: boolean, 
+/**
+ * Whether its owner is switched on; a key of one who is not does nothing.
+ */
+owner_enabled: boolean, };
 
 export type Appliance = { 
 /**

@@ -99,7 +99,7 @@ function Keys({ show }: { show: (shown: Shown) => void }) {
       <List loaded={keys} empty="No API keys">{(list) => (
         <table><thead><tr><th>What for</th><th>Owner</th><th>Roles</th><th>Last used</th><th>Until</th><th>Id</th><th><span class="vh">Actions</span></th></tr></thead><tbody>{list.map((key) => (
           <tr key={key.id}><td class="say">{key.comment || <span class="dim">not said</span>}</td><td>{key.owner}</td><td class="sec">{key.roles.join(", ")}</td><td class="sec">{key.used_at ? `${ago(key.used_at)} ago` : "never"}</td>
-            <td>{key.revoked ? <Pill tone="crit"><Icon n="ban" />revoked</Pill> : <Time at={key.expires_at} seconds={false} />}</td><td class="mono dim">{key.id}</td>
+            <td>{key.revoked ? <Pill tone="crit"><Icon n="ban" />revoked</Pill> : !key.owner_enabled ? <Pill tone="crit"><Icon n="ban" />owner switched off</Pill> : <Time at={key.expires_at} seconds={false} />}</td><td class="mono dim">{key.id}</td>
             <td class="num actions">{admin.value && !key.revoked && <><button class="btn ghost small" aria-label={`Rotate key ${key.id}`} onClick={() => rotate(key.id)}>Rotate</button><button class="btn small danger" aria-label={`Revoke key ${key.id}`} onClick={() => (asked.value = { title: `Revoke key ${key.id}`, text: "Whatever uses it is refused at once. This cannot be undone.", button: "Revoke", act: () => revoke(key.id) })}>Revoke</button></>}</td></tr>
         ))}</tbody></table>
       )}</List>

@@ -1,7 +1,6 @@
 //! What administrators do with accounts. Whoever asks is checked here again, whatever the asking service has checked.
 
-use super::login::is_trivial;
-use super::{Accounts, FIRST_PASSWORD, Key, Model, User, event, list, new_id};
+use super::{Accounts, FIRST_PASSWORD, Key, Model, User, event, guessing, list, new_id};
 use crate::service::VaultError;
 use crate::service::change::Change;
 use crate::store::Tree;
@@ -38,11 +37,7 @@ impl Accounts {
         let answer = match request {
             AccountRequest::Users => return Ok(self.users(now)),
             AccountRequest::Sessions => return Ok(self.sessions(now)),
-            AccountRequest::Keys => {
-                return Ok(AccountReply::Keys(
-                    self.model().keys.values().map(Key::record).collect(),
-                ));
-            }
+            AccountRequest::Keys => return Ok(self.keys()),
             AccountRequest::CreateUser { name, roles, password } => self.create_user(actor, name, roles, password, now),
             AccountRequest::SetRoles { name, roles } => self.set_roles(actor, name, roles, now),
             AccountRequest::SetEnabled { name, enabled } => self.set_enabled(actor, name, *enabled, now),
@@ -70,6 +65,12 @@ impl Accounts {
         )
     }
 
+    fn keys(&self) -> AccountReply {
+        let model = self.model();
+        let record = |key: &Key| key.record(model.users.get(&key.owner));
+        AccountReply::Keys(model.keys.values().map(record).collect())
+    }
+
     fn sessions(&self, now: Timestamp) -> AccountReply {
         let model = self.model();
         let alive = model
@@ -94,7 +95,7 @@ impl Accounts {
         rules.check_roles(roles)?;
         rules
             .passwords
-            .check(password, name.as_str(), is_trivial, &[], &self.hasher)
+            .check(password, name.as_str(), &rules.known, &[], &self.hasher)
             .map_err(|refusal| VaultError::Refused(refusal.to_string()))?;
         let hash = self
             .hasher
@@ -173,7 +174,8 @@ impl Accounts {
         user.earlier.splice(0..0, user.password.replace(hash));
         user.must_change = true;
         user.failures.clear();
-        let mut changes = Vec::new();
+        // Whoever signed in until now need not be the one who gets the new password.
+        let mut changes = vec![guessing::forgotten(name)];
         if name.as_str() == super::ADMINISTRATOR {
             changes.push(Change::delete(Tree::State, FIRST_PASSWORD));
         }
@@ -183,6 +185,7 @@ impl Accounts {
             changes,
             true,
         )?;
+        self.model_mut().places.remove(name);
         Ok(done(None, Some(password)))
     }
 

@@ -1,5 +1,6 @@
 //! Logging in, sessions, and changing one's own password. Everything here that hashes runs in the hashing pool.
 
+use super::guessing::{self, Guess, Guesser};
 use super::{Accounts, FIRST_PASSWORD, Session, User, event, new_id};
 use crate::service::VaultError;
 use crate::service::change::Change;
@@ -20,26 +21,47 @@ pub(crate) struct Attempt {
     pub(crate) password: SecretString,
     pub(crate) address: IpAddr,
     pub(crate) agent: Option<String>,
+    /// What an earlier login gave to the client.
+    pub(crate) device: Option<SecretString>,
 }
 
 impl Accounts {
     /// Logs somebody in. Takes as long for a name that nobody has as for a wrong password, and says no more.
+    ///
+    /// An attempt counts as a failure from here on, and is taken back when the password is right: nothing that fails on the way
+    /// gives a guess away for nothing.
     pub(crate) fn login(&self, attempt: &Attempt, now: Timestamp) -> Result<LoginOutcome, VaultError> {
         let name = UserName::parse(&attempt.user).ok();
-        let (hash, locked) = {
+        let (hash, closed, guess) = {
             let model = self.model();
             let user = name.as_ref().and_then(|name| model.users.get(name));
-            let failures = user.map_or_else(|| model.strangers.get(&attempt.user), |user| Some(&user.failures));
-            let locked = failures.and_then(|failures| failures.locked(&model.rules.lockout, now));
+            let failures = user.map_or_else(|| model.strangers.get(&attempt.typed()), |user| Some(&user.failures));
+            let closed = failures.and_then(|failures| failures.locked(&model.rules.lockout.of_account(), now));
             (
                 user.filter(|user| user.enabled).and_then(|user| user.password.clone()),
-                locked,
+                closed,
+                model.guess(attempt, user.map(|user| &user.name), now),
             )
         };
-        if let Some(until) = locked {
-            self.hasher.dummy_verify(&attempt.password);
+        let refused = match self.waits.admit(&guess.guessers, now) {
+            Ok(refused) => refused,
+            Err(wait) => {
+                // One entry for each wait: whoever knocks on must not fill the log.
+                if wait.first {
+                    let why = format!(
+                        "too many wrong passwords from there: none is looked at until {}",
+                        wait.until
+                    );
+                    self.audit
+                        .append(&[attempt.event(now, Outcome::Denied, &why)], Vec::new())?;
+                }
+                return Ok(locked_for(wait.until, now));
+            }
+        };
+        if let Some(until) = closed.filter(|_| !guess.familiar) {
+            let why = "too many wrong passwords from many addresses: open to addresses and browsers only that signed in before";
             self.audit.append(
-                &[attempt.event(now, Outcome::Denied, "the account is locked after too many failures")],
+                &[attempt.event(now, Outcome::Denied, &with_refused(why, refused))],
                 Vec::new(),
             )?;
             return Ok(locked_for(until, now));
@@ -52,9 +74,11 @@ impl Accounts {
             (Some(user), Some(hash))
                 if good && user.enabled && user.password.as_ref().is_some_and(|now| same(now, &hash)) =>
             {
-                self.welcome(user, attempt, now)
+                let welcome = self.welcome(user, attempt, refused, now)?;
+                self.waits.right(&guess.guessers);
+                Ok(welcome)
             }
-            (user, _) => self.refuse(user, attempt, now),
+            (user, _) => self.refuse(user, attempt, &guess, refused, now),
         }
     }
 
@@ -112,24 +136,42 @@ impl Accounts {
             (user, model.rules.clone())
         };
         let actor = Actor::User(user.name.to_string());
-        if user.failures.locked(&rules.lockout, now).is_some() || !self.hasher.verify(old, user.password.as_ref()) {
-            let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut user = self
-                .model()
-                .users
-                .get(&record.user)
-                .cloned()
-                .ok_or(VaultError::Missing)?;
-            user.failures.failed(&rules.lockout, now);
-            let denied = event(now, actor, "user.password", &resource(&user.name), Outcome::Denied);
-            self.audit.append(&[denied], vec![user.stored()?])?;
-            self.model_mut().users.insert(user.name.clone(), user);
+        // Counted for this session: nobody outside of it slows it down, and it is no way around the waits of others.
+        let guesser = [(Guesser::Session(record.id), rules.lockout.of_guesser())];
+        let denied = |message: String| {
+            let mut denied = event(
+                now,
+                actor.clone(),
+                "user.password",
+                &resource(&user.name),
+                Outcome::Denied,
+            );
+            denied.message = message;
+            denied
+        };
+        let refused = match self.waits.admit(&guesser, now) {
+            Ok(refused) => refused,
+            Err(wait) => {
+                let seconds = wait.until.since(now).as_secs().saturating_add(1);
+                if wait.first {
+                    let why = format!("too many wrong passwords: none is looked at until {}", wait.until);
+                    self.audit.append(&[denied(why)], Vec::new())?;
+                }
+                return Err(VaultError::Refused(format!(
+                    "too many wrong passwords; wait {seconds} seconds"
+                )));
+            }
+        };
+        if !self.hasher.verify(old, user.password.as_ref()) {
+            let why = with_refused("the old password is wrong", refused);
+            self.audit.append(&[denied(why)], Vec::new())?;
             return Err(VaultError::Refused("the old password is wrong".to_owned()));
         }
+        self.waits.right(&guesser);
         let earlier: Vec<PasswordHash> = user.password.iter().chain(&user.earlier).cloned().collect();
         rules
             .passwords
-            .check(new, user.name.as_str(), is_trivial, &earlier, &self.hasher)
+            .check(new, user.name.as_str(), &rules.known, &earlier, &self.hasher)
             .map_err(|refusal| VaultError::Refused(refusal.to_string()))?;
         let hash = self
             .hasher
@@ -146,7 +188,6 @@ impl Accounts {
         user.earlier.truncate(usize::from(rules.passwords.history));
         user.password = Some(hash);
         user.must_change = false;
-        user.failures.clear();
         let mut ended = self.sessions_of(&user.name);
         ended.retain(|(_, id)| *id != record.id);
         let mut changes = vec![user.stored()?];
@@ -181,9 +222,15 @@ impl Accounts {
             .collect()
     }
 
-    fn welcome(&self, mut user: User, attempt: &Attempt, now: Timestamp) -> Result<LoginOutcome, VaultError> {
-        let token = SessionToken::generate().map_err(|_| VaultError::Form("the kernel gives no random bytes"))?;
-        user.failures.clear();
+    fn welcome(
+        &self,
+        mut user: User,
+        attempt: &Attempt,
+        refused: u32,
+        now: Timestamp,
+    ) -> Result<LoginOutcome, VaultError> {
+        let token = || SessionToken::generate().map_err(|_| VaultError::Form("the kernel gives no random bytes"));
+        let (token, device) = (token()?, token()?);
         user.last_login = Some(now);
         if let Some(hash) = user.password.as_ref().filter(|hash| self.hasher.is_outdated(hash)) {
             // A hash of older work is made again; where that fails, the old one is still good.
@@ -199,7 +246,12 @@ impl Accounts {
                 .as_deref()
                 .map(|agent| agent.chars().take(AGENT).collect()),
         };
-        let mut changes = vec![user.stored()?, session.stored(&token.hash())?];
+        let places = self.model().places_after(&user.name, attempt, device.hash(), now);
+        let mut changes = vec![
+            user.stored()?,
+            session.stored(&token.hash())?,
+            guessing::stored(&user.name, &places)?,
+        ];
         // A user's oldest sessions give way, so that they cannot fill the memory.
         let mut old = {
             let model = self.model();
@@ -210,9 +262,12 @@ impl Accounts {
         old.sort_unstable();
         old.truncate((old.len() + 1).saturating_sub(SESSIONS));
         changes.extend(old.iter().map(|(_, hash)| Change::delete(Tree::Sessions, &hash.0)));
-        self.audit
-            .append(&[attempt.event(now, Outcome::Succeeded, "")], changes)?;
+        self.audit.append(
+            &[attempt.event(now, Outcome::Succeeded, &with_refused("", refused))],
+            changes,
+        )?;
         let mut model = self.model_mut();
+        model.places.insert(user.name.clone(), places);
         old.iter().for_each(|(_, hash)| drop(model.sessions.remove(hash)));
         let record = session.record(&user, &model.rules);
         model.users.insert(user.name.clone(), user);
@@ -220,41 +275,53 @@ impl Accounts {
         Ok(LoginOutcome::Session {
             token: token.secret().clone(),
             session: record,
+            device: device.secret().clone(),
         })
     }
 
-    fn refuse(&self, user: Option<User>, attempt: &Attempt, now: Timestamp) -> Result<LoginOutcome, VaultError> {
-        let rules = self.model().rules.lockout;
-        let (locked, changes, user) = match user {
-            Some(mut user) => {
-                let locked = user.failures.failed(&rules, now);
-                (locked, vec![user.stored()?], Some(user))
-            }
+    fn refuse(
+        &self,
+        user: Option<User>,
+        attempt: &Attempt,
+        guess: &Guess,
+        refused: u32,
+        now: Timestamp,
+    ) -> Result<LoginOutcome, VaultError> {
+        let rules = self.model().rules.lockout.of_account();
+        let (closed, user) = match user {
+            // The user's own mistakes close nothing.
+            Some(user) if guess.familiar => (None, Some(user)),
+            Some(mut user) => (user.failures.failed(&rules, now), Some(user)),
             None => {
                 let mut model = self.model_mut();
-                if model.strangers.len() >= STRANGERS {
-                    model.strangers.clear();
+                let typed = attempt.typed();
+                if model.strangers.len() >= STRANGERS && !model.strangers.contains_key(&typed) {
+                    let oldest = model.strangers.iter().min_by_key(|(_, failures)| failures.last());
+                    if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                        model.strangers.remove(&oldest);
+                    }
                 }
-                // Not longer than a name can be: what was typed is foreign.
-                let typed = attempt.user.chars().take(UserName::LIMIT).collect();
-                (
-                    model.strangers.entry(typed).or_default().failed(&rules, now),
-                    Vec::new(),
-                    None,
-                )
+                (model.strangers.entry(typed).or_default().failed(&rules, now), None)
             }
         };
-        let why = if locked.is_some() {
-            "wrong name or password; the account is now locked"
+        let changes = match &user {
+            Some(user) if !guess.familiar => vec![user.stored()?],
+            _ => Vec::new(),
+        };
+        let why = if closed.is_some() {
+            "wrong name or password; the account is now closed to addresses and browsers that have not signed in before"
         } else {
             "wrong name or password"
         };
-        self.audit
-            .append(&[attempt.event(now, Outcome::Denied, why)], changes)?;
+        self.audit.append(
+            &[attempt.event(now, Outcome::Denied, &with_refused(why, refused))],
+            changes,
+        )?;
         if let Some(user) = user {
             self.model_mut().users.insert(user.name.clone(), user);
         }
-        Ok(locked.map_or(LoginOutcome::Wrong, |until| locked_for(until, now)))
+        let until = self.waits.until(&guess.guessers, now).max(closed);
+        Ok(until.map_or(LoginOutcome::Wrong, |until| locked_for(until, now)))
     }
 }
 
@@ -277,16 +344,19 @@ impl Attempt {
     }
 }
 
-/// Passwords that are no secret whatever their length: few different characters, or one step repeated (`abcdefgh`, `98765432`).
-pub(super) fn is_trivial(folded: &str) -> bool {
-    let characters: Vec<u32> = folded.chars().map(u32::from).collect();
-    let mut different = characters.clone();
-    different.sort_unstable();
-    different.dedup();
-    let step = |pair: &[u32]| i64::from(pair[1]) - i64::from(pair[0]);
-    let mut steps = characters.windows(2).map(step);
-    let first = steps.next();
-    different.len() < 5 || steps.all(|step| Some(step) == first)
+/// A message with how many attempts were turned away without an entry of their own.
+fn with_refused(message: &str, refused: u32) -> String {
+    match refused {
+        0 | 1 => message.to_owned(),
+        refused => {
+            let more = format!("{} more attempts were refused meanwhile", refused - 1);
+            if message.is_empty() {
+                more
+            } else {
+                format!("{message}; {more}")
+            }
+        }
+    }
 }
 
 fn locked_for(until: Timestamp, now: Timestamp) -> LoginOutcome {

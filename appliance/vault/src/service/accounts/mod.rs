@@ -4,11 +4,15 @@
 //! thread at a time under `changing`: it works out what shall be, makes that durable, and then takes it over into the model.
 
 mod admin;
+mod guessing;
 mod keys;
 mod login;
+mod stored;
 
 pub(crate) use admin::Vouched;
 pub(crate) use login::Attempt;
+
+use guessing::{Place, Waits};
 
 use super::VaultError;
 use super::audit::AuditLog;
@@ -18,6 +22,7 @@ use redan_identity::api_key::{KeyHash, KeyValidity};
 use redan_identity::lockout::{Failures, LockoutRules};
 use redan_identity::password::{Hasher, PasswordHash, PasswordRules, one_time};
 use redan_identity::session::{SessionRules, SessionTimes, TokenHash};
+use redan_identity::weak::Known;
 use redan_ipc::messages::accounts::{KeyRecord, SessionRecord, UserRecord};
 use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
 use redan_ipc::slice::VaultSlice;
@@ -34,6 +39,8 @@ pub(crate) struct Accounts {
     store: Arc<Store>,
     audit: Arc<AuditLog>,
     hasher: Hasher,
+    /// Locked for a look-up only, and never while another lock is taken.
+    waits: Waits,
     // Lock order: `changing`, then `model`.
     changing: Mutex<()>,
     model: RwLock<Model>,
@@ -46,8 +53,10 @@ struct Model {
     sessions: HashMap<TokenHash, Session>,
     keys: BTreeMap<RecordId, Key>,
     by_hash: HashMap<KeyHash, RecordId>,
-    /// Failures for names that nobody has: locked like the others, so that a lock does not tell which names exist.
+    /// Failures for names that nobody has: closed like the others, so that a lock does not tell which names exist.
     strangers: HashMap<String, Failures>,
+    /// Where users signed in from.
+    places: HashMap<UserName, Vec<Place>>,
     /// Sessions and keys whose last use is not stored yet.
     used_sessions: HashSet<TokenHash>,
     used_keys: HashSet<RecordId>,
@@ -57,6 +66,8 @@ struct Model {
 #[derive(Clone, Debug)]
 struct Rules {
     passwords: PasswordRules,
+    /// What a guesser knows.
+    known: Known,
     lockout: LockoutRules,
     sessions: SessionRules,
     key_lifetime: Duration,
@@ -73,6 +84,7 @@ struct User {
     /// `None` until an administrator gives the user a one-time password.
     password: Option<PasswordHash>,
     earlier: Vec<PasswordHash>,
+    /// From strangers; see [`LockoutRules::of_account`].
     failures: Failures,
     created: Timestamp,
     last_login: Option<Timestamp>,
@@ -104,11 +116,12 @@ impl Accounts {
         let mut notes = Vec::new();
         let mut model = Model::default();
         if let Some(bytes) = store.get(Tree::State, Name::Secret(RULES))? {
-            model.rules = Rules::new(&decode(VERSION, &bytes)?);
+            model.rules = Rules::new(&stored::read_rules(&bytes)?);
         }
         for record in read_all::<User>(&store, Tree::Users, &mut notes)? {
             model.users.insert(record.1.name.clone(), record.1);
         }
+        Self::read_places(&store, &mut model, &mut notes);
         for (name, session) in read_all::<Session>(&store, Tree::Sessions, &mut notes)? {
             if let Ok(hash) = <[u8; 32]>::try_from(name.as_slice()) {
                 model.sessions.insert(TokenHash(hash), session);
@@ -123,6 +136,7 @@ impl Accounts {
                 store,
                 audit,
                 hasher,
+                waits: Waits::default(),
                 changing: Mutex::default(),
                 model: RwLock::new(model),
             },
@@ -168,7 +182,7 @@ impl Accounts {
     /// Takes over the rules of a configuration, and makes the users that it declares.
     pub(crate) fn configure(&self, slice: &VaultSlice, now: Timestamp) -> Result<(), VaultError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = vec![Change::put(Tree::State, RULES, VERSION, slice)?];
+        let mut changes = vec![stored::rules(slice)?];
         let (mut events, mut changed) = (Vec::new(), Vec::new());
         for (name, roles) in &slice.users {
             let known = self.model().users.get(name).cloned();
@@ -208,6 +222,11 @@ impl Accounts {
         Ok(())
     }
 
+    /// What an actor may act as now, for those who decide by role.
+    pub(crate) fn roles_of(&self, vouched: Vouched, actor: &Actor, now: Timestamp) -> Vec<RoleName> {
+        self.model().acting(vouched, actor, now)
+    }
+
     /// Stores when sessions and keys were used last, and forgets the sessions that have ended. Called now and then.
     pub(crate) fn keep_house(&self, now: Timestamp) -> Result<(), VaultError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,9 +257,10 @@ impl Accounts {
                 changes.push(key.stored()?);
             }
         }
+        let rules = model.rules.lockout;
         model
             .strangers
-            .retain(|_, failures| failures.locked(&LockoutRules::default(), now).is_some());
+            .retain(|_, failures| failures.last().is_some_and(|last| now.since(last) < rules.window));
         drop(model);
         Ok(self.audit.append(&[], changes)?)
     }
@@ -270,6 +290,25 @@ impl Model {
     }
 
     /// What a key may do now: what it was made for, as far as its owner still may.
+    /// What an actor may act as, all included roles among them; nothing for somebody unknown, switched off or with a one-time
+    /// password.
+    fn acting(&self, vouched: Vouched, actor: &Actor, now: Timestamp) -> Vec<RoleName> {
+        let roles = match (vouched, actor) {
+            (_, Actor::User(name)) => UserName::parse(name)
+                .ok()
+                .and_then(|name| self.users.get(&name))
+                .filter(|user| user.enabled && !user.must_change)
+                .map(|user| user.roles.clone()),
+            (Vouched::Console, Actor::Key { id, .. }) => self
+                .keys
+                .get(id)
+                .filter(|key| !key.validity.revoked && now < key.validity.until)
+                .and_then(|key| self.key_roles(key)),
+            _ => None,
+        };
+        roles.map_or_else(Vec::new, |roles| self.rules.expand(&roles))
+    }
+
     fn key_roles(&self, key: &Key) -> Option<Vec<RoleName>> {
         let owner = self.users.get(&key.owner).filter(|owner| owner.enabled)?;
         let allowed = self.rules.expand(&owner.roles);
@@ -290,6 +329,10 @@ impl Rules {
                 min_length: slice.password_length,
                 history: slice.password_history,
             },
+            known: Known::new(
+                slice.password_names.iter().map(String::as_str),
+                slice.password_refused.iter().map(String::as_str),
+            ),
             lockout: LockoutRules {
                 failures: slice.lockout_failures,
                 window: Duration::from_secs(slice.lockout_window.into()),
@@ -336,6 +379,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             passwords: PasswordRules::default(),
+            known: Known::new([], []),
             lockout: LockoutRules::default(),
             sessions: SessionRules::default(),
             key_lifetime: Duration::from_hours(24 * 90),
@@ -369,7 +413,7 @@ impl User {
             roles: self.roles.clone(),
             enabled: self.enabled,
             must_change: self.must_change,
-            locked_until: self.failures.locked(&rules.lockout, now),
+            locked_until: self.failures.locked(&rules.lockout.of_account(), now),
             created: self.created,
             last_login: self.last_login,
         }
@@ -402,7 +446,7 @@ impl Key {
         Change::put(Tree::ApiKeys, &self.id.0, VERSION, self)
     }
 
-    fn record(&self) -> KeyRecord {
+    fn record(&self, owner: Option<&User>) -> KeyRecord {
         KeyRecord {
             id: self.id,
             owner: self.owner.clone(),
@@ -413,6 +457,7 @@ impl Key {
             previous_until: self.validity.previous.map(|(_, until)| until),
             used: self.used,
             revoked: self.validity.revoked,
+            owner_enabled: owner.is_some_and(|owner| owner.enabled),
         }
     }
 }

@@ -1,21 +1,20 @@
 //! What the services that answer the console in this process know, and how they answer.
 
+mod accounts;
+mod manager;
+
 use redan_console::now;
-use redan_ipc::messages::accounts::{AccountReply, AccountRequest, KeyRecord, Principal, SessionRecord, UserRecord};
+use redan_ipc::messages::accounts::{KeyRecord, Principal, SessionRecord};
 use redan_ipc::messages::audit::{
     Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, NumberedEvent, Outcome, VerifyReport,
 };
-use redan_ipc::messages::manager::{
-    Change, ChangeKind, ConfigurationState, ManagerReply, ManagerRequest, Mistake, Source,
-};
 use redan_ipc::messages::network::{Block, NetworkReply, NetworkRequest};
-use redan_ipc::messages::status::{ApplianceStatus, Protection, ProtectionState, ServiceState, ServiceStatus};
 use redan_ipc::messages::traffic::TrafficSample;
+use redan_ipc::messages::transit::TransitReply;
 use redan_ipc::messages::vault::{
-    CommitState, ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, Pending, VaultHealth, VaultRefusal, Version,
-    VersionInfo,
+    CommitState, ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
-use redan_types::{Generation, Mode, Process, RecordId, RoleName, SecretString, Timestamp, UserName};
+use redan_types::{Generation, Process, RecordId, RoleName, SecretString, Timestamp, UserName};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -153,6 +152,7 @@ impl World {
                 password,
                 address,
                 agent,
+                device: _,
             } => {
                 let known = self
                     .passwords
@@ -188,6 +188,7 @@ impl World {
                 Reply::Login(LoginOutcome::Session {
                     token: SecretString::new(token),
                     session,
+                    device: SecretString::new(format!("device-{id}")),
                 })
             }
             ConsoleVaultRequest::Session { token } => {
@@ -228,6 +229,8 @@ impl World {
                 self.events.extend(events);
                 Reply::Recorded
             }
+            // Which keys there are and what they do is tried on a real vault, among the tests of the whole appliance.
+            ConsoleVaultRequest::Transit { .. } => Reply::Transit(TransitReply::Forbidden),
             ConsoleVaultRequest::AuditSearch(query) => Reply::AuditPage(self.search(&query)),
             ConsoleVaultRequest::AuditVerify => Reply::AuditVerified(VerifyReport {
                 size: self.events.len() as u64,
@@ -326,254 +329,6 @@ impl World {
         }
     }
 
-    fn accounts(&mut self, request: AccountRequest) -> AccountReply {
-        let done = |secret: Option<&str>, id| AccountReply::Done {
-            id,
-            secret: secret.map(|text| SecretString::new(text.to_owned())),
-        };
-        match request {
-            AccountRequest::Users => {
-                let mut names: Vec<_> = self.roles.keys().cloned().collect();
-                names.sort();
-                let user = |name: String| UserRecord {
-                    roles: self.roles[&name].clone(),
-                    enabled: !self.disabled.contains(&name),
-                    must_change: self.passwords[&name].1,
-                    locked_until: None,
-                    created: Timestamp(1_795_000_000_000_000),
-                    last_login: None,
-                    name: UserName::parse(&name).unwrap(),
-                };
-                AccountReply::Users(names.into_iter().map(user).collect())
-            }
-            AccountRequest::CreateUser { name, roles, password } => {
-                if self.passwords.contains_key(name.as_str()) {
-                    return AccountReply::Refused("There is a user of this name.".to_owned());
-                }
-                self.passwords
-                    .insert(name.to_string(), (password.expose().to_owned(), true));
-                self.roles.insert(name.to_string(), roles);
-                done(None, None)
-            }
-            AccountRequest::SetRoles { name, roles } => {
-                self.roles.insert(name.to_string(), roles);
-                done(None, None)
-            }
-            AccountRequest::SetEnabled { name, enabled } => {
-                if enabled {
-                    self.disabled.remove(name.as_str())
-                } else {
-                    self.disabled.insert(name.to_string())
-                };
-                done(None, None)
-            }
-            AccountRequest::ResetPassword { name } => {
-                self.passwords
-                    .insert(name.to_string(), ("made-up-once".to_owned(), true));
-                done(Some("made-up-once"), None)
-            }
-            AccountRequest::Sessions => AccountReply::Sessions(self.sessions.values().cloned().collect()),
-            AccountRequest::RevokeSession { id } => {
-                self.sessions.retain(|_, session| session.id != id);
-                done(None, Some(id))
-            }
-            AccountRequest::Keys => AccountReply::Keys(self.keys.clone()),
-            AccountRequest::CreateKey { owner, roles, comment } => {
-                let id = self.id();
-                let until = now().after(Duration::from_secs(90 * 86_400));
-                self.keys.push(KeyRecord {
-                    id,
-                    owner,
-                    roles,
-                    comment,
-                    created: now(),
-                    until,
-                    previous_until: None,
-                    used: None,
-                    revoked: false,
-                });
-                done(Some("redan_made_up_for_this_test"), Some(id))
-            }
-            AccountRequest::RotateKey { id } => done(Some("redan_rotated_for_this_test"), Some(id)),
-            AccountRequest::RevokeKey { id } => {
-                self.keys
-                    .iter_mut()
-                    .filter(|key| key.id == id)
-                    .for_each(|key| key.revoked = true);
-                done(None, Some(id))
-            }
-        }
-    }
-
-    fn running(&self) -> Option<Version> {
-        let generation = self
-            .commit
-            .pending
-            .as_ref()
-            .map_or(self.commit.confirmed, |pending| pending.generation);
-        self.versions
-            .iter()
-            .find(|version| version.info.generation == generation)
-            .cloned()
-    }
-
-    fn text(&self, source: &Source) -> String {
-        match source {
-            Source::Running => self.running().unwrap().document,
-            Source::Text(text) => text.clone(),
-            Source::Version(generation) => self
-                .versions
-                .iter()
-                .find(|version| version.info.generation == *generation)
-                .unwrap()
-                .document
-                .clone(),
-        }
-    }
-
-    pub fn manager(&mut self, request: ManagerRequest) -> ManagerReply {
-        self.time_out();
-        match request {
-            ManagerRequest::Status => ManagerReply::Status(self.status()),
-            ManagerRequest::Configuration => ManagerReply::Configuration(ConfigurationState {
-                state: self.commit.clone(),
-                running: self.running(),
-                now: now(),
-            }),
-            ManagerRequest::Version(generation) => ManagerReply::Version(
-                self.versions
-                    .iter()
-                    .find(|version| version.info.generation == generation)
-                    .cloned(),
-            ),
-            ManagerRequest::Versions { before } => ManagerReply::Versions(
-                self.versions
-                    .iter()
-                    .rev()
-                    .map(|version| version.info.clone())
-                    .filter(|info| before.is_none_or(|before| info.generation < before))
-                    .collect(),
-            ),
-            ManagerRequest::Check { document } => ManagerReply::Checked(mistakes(&document)),
-            ManagerRequest::Diff { from, to } => {
-                let (from, to) = (self.text(&from), self.text(&to));
-                let text = format!(
-                    "the document grows from {} to {} lines, or another of its values is other",
-                    from.lines().count(),
-                    to.lines().count()
-                );
-                ManagerReply::Diff(vec![Change {
-                    kind: ChangeKind::Changed,
-                    path: "services.shop.limits".to_owned(),
-                    text,
-                }])
-            }
-            ManagerRequest::Commit {
-                document,
-                confirm_within,
-                comment,
-                actor,
-                base,
-            } => {
-                let found = mistakes(&document);
-                if !found.is_empty() {
-                    return ManagerReply::Mistaken(found);
-                }
-                if self.commit.pending.is_some() || base != Some(self.commit.confirmed) {
-                    return ManagerReply::Refused(vec!["somebody was faster".to_owned()]);
-                }
-                let generation = self.store(document, actor.clone(), &comment);
-                let deadline = now().after(Duration::from_secs(confirm_within.into()));
-                self.commit.pending = Some(Pending {
-                    generation,
-                    deadline,
-                    actor: actor.clone(),
-                });
-                self.record(
-                    actor,
-                    "configuration.committed",
-                    &format!("configuration/{generation}"),
-                    Outcome::Succeeded,
-                    &comment,
-                );
-                ManagerReply::Done(self.commit.clone())
-            }
-            ManagerRequest::Confirm { generation, actor } => {
-                self.commit = CommitState {
-                    confirmed: generation,
-                    pending: None,
-                };
-                self.record(
-                    actor,
-                    "configuration.confirmed",
-                    &format!("configuration/{generation}"),
-                    Outcome::Succeeded,
-                    "",
-                );
-                ManagerReply::Done(self.commit.clone())
-            }
-            ManagerRequest::Rollback { generation, actor } => {
-                self.commit.pending = None;
-                self.record(
-                    actor,
-                    "configuration.rolled-back",
-                    &format!("configuration/{generation}"),
-                    Outcome::Succeeded,
-                    "asked for",
-                );
-                ManagerReply::Done(self.commit.clone())
-            }
-        }
-    }
-
-    fn status(&self) -> ApplianceStatus {
-        let protection = |name: &str, state, detail: &str| Protection {
-            name: name.to_owned(),
-            state,
-            detail: detail.to_owned(),
-        };
-        let services = [
-            Process::Supervisor,
-            Process::Vault,
-            Process::Manager,
-            Process::Network,
-            Process::Proxy,
-            Process::Console,
-        ];
-        let service = |(i, process): (u32, Process)| {
-            let down = self.down == Some(process);
-            ServiceStatus {
-                process,
-                state: if down {
-                    ServiceState::BackOff
-                } else {
-                    ServiceState::Ready
-                },
-                pid: (!down).then_some(4_000 + i),
-                memory: u64::from(9 + i * 3) << 20,
-                restarts: u32::from(down),
-                started: Some(Timestamp(now().0.saturating_sub(754_000_000))),
-                protections: vec![
-                    protection("seccomp", ProtectionState::Active, "92 system calls allowed"),
-                    protection("landlock", ProtectionState::Active, "no file, no port"),
-                    protection("network namespace", ProtectionState::Active, "empty"),
-                    protection(
-                        "cgroup v2",
-                        ProtectionState::Absent,
-                        "this host has no v2 controllers; limits are rlimits",
-                    ),
-                ],
-                last_exit: down.then(|| "killed by signal 9".to_owned()),
-            }
-        };
-        ApplianceStatus {
-            mode: Mode::EvaluationRoot,
-            started: Timestamp(now().0.saturating_sub(760_000_000)),
-            notes: vec!["traffic of this host itself is unfiltered".to_owned()],
-            services: (0..).zip(services).map(service).collect(),
-        }
-    }
-
     pub fn network(&mut self, request: NetworkRequest) -> NetworkReply {
         match request {
             NetworkRequest::Block {
@@ -593,21 +348,4 @@ impl World {
             NetworkRequest::Counters => NetworkReply::Counters(Vec::new()),
         }
     }
-}
-
-/// A line with `oops` is a mistake.
-fn mistakes(document: &str) -> Vec<Mistake> {
-    (1..)
-        .zip(document.lines())
-        .filter_map(|(line, text)| Some((line, text.find("oops")?)))
-        .map(|(line, at)| Mistake {
-            line,
-            column: u32::try_from(at).unwrap() + 1,
-            length: 4,
-            message: "unknown key `oops`".to_owned(),
-            help: Some("did you mean `hosts`?".to_owned()),
-            rendered: String::new(),
-            fatal: true,
-        })
-        .collect()
 }
