@@ -177,6 +177,14 @@ impl Vault {
         self.certificates.authority()
     }
 
+    /// Records events; they are durable when this returns. At most 256.
+    ///
+    /// # Errors
+    /// The store cannot be written, or an event is not of a form that the log takes.
+    pub fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
+        Ok(self.audit.append(events, Vec::new())?)
+    }
+
     /// Does what has to be done now and then: stores last uses, ends sessions, signs a checkpoint, reports refused signatures.
     pub fn keep_house(&self) {
         if self.store.unwritable().is_some() {
