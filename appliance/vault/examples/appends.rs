@@ -89,7 +89,10 @@ fn raw(writers: u64, time: Duration, folder: &Path) {
 
 fn measure(writers: u64, time: Duration, append: impl Fn(u64, u64) + Sync) {
     // The first append of a writer makes what it needs (a person's key).
-    let (ready, over) = (std::sync::Barrier::new(usize::try_from(writers).unwrap() + 1), AtomicBool::new(false));
+    let (ready, over) = (
+        std::sync::Barrier::new(usize::try_from(writers).unwrap() + 1),
+        AtomicBool::new(false),
+    );
     let mut waits: Vec<u32> = Vec::new();
     let mut elapsed = Duration::ZERO;
     std::thread::scope(|scope| {

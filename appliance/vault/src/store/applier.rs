@@ -105,9 +105,7 @@ impl Inner {
                 self.note(format!("the index moved to memory: {why}"));
             }
             // What waits stays in memory and is found there; only changes have to stop.
-            Err(error) => self.break_off(format!(
-                "the index failed ({why}) and could not be made again: {error}"
-            )),
+            Err(error) => self.break_off(format!("the index failed ({why}) and could not be made again: {error}")),
         }
     }
 

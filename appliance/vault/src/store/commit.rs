@@ -119,12 +119,7 @@ impl Inner {
 
     fn next_segment(&self, active: &mut Active) -> Result<(), Refusal> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Active::begin(
-            &self.folder,
-            &self.store_id,
-            active.number() + 1,
-            active.position(),
-        );
+        let next = Active::begin(&self.folder, &self.store_id, active.number() + 1, active.position());
         drop(spare);
         let next = next.map_err(|error| {
             if error.is_full() {

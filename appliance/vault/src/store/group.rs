@@ -134,7 +134,11 @@ impl<J, R: Clone> GroupCommit<J, R> {
         let (mut group, tickets): (Vec<_>, Vec<_>) = queue
             .waiting
             .drain(..count)
-            .map(|Waiting { job, before, ticket, .. }| (Member { job, before }, ticket))
+            .map(
+                |Waiting {
+                     job, before, ticket, ..
+                 }| (Member { job, before }, ticket),
+            )
             .unzip();
         drop(queue);
         let begin = Instant::now();
@@ -198,7 +202,9 @@ impl<J, R> std::fmt::Debug for GroupCommit<J, R> {
 
 impl<R> std::fmt::Debug for Place<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("before", &self.before).finish_non_exhaustive()
+        f.debug_struct("Place")
+            .field("before", &self.before)
+            .finish_non_exhaustive()
     }
 }
 
@@ -229,7 +235,8 @@ mod tests {
                             let mut done = done.lock().unwrap();
                             done.1 += 1;
                             let number = done.1;
-                            done.0.extend(members.iter().map(|member| (member.job, member.before, number)));
+                            done.0
+                                .extend(members.iter().map(|member| (member.job, member.before, number)));
                             number
                         });
                         assert!(done.lock().unwrap().0.contains(&(job, place.before, number)));

@@ -160,7 +160,9 @@ impl Index {
                 changed.extend(self.fresh.range::<[u8], _>(bounds));
                 let stored = sled.records.range(range.start.to_vec()..range.end.to_vec());
                 if backwards {
-                    merge(sled, stored.rev(), changed.into_iter().rev(), limit, |one, other| one > other)
+                    merge(sled, stored.rev(), changed.into_iter().rev(), limit, |one, other| {
+                        one > other
+                    })
                 } else {
                     merge(sled, stored, changed.into_iter(), limit, |one, other| one < other)
                 }

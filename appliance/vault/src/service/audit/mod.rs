@@ -173,7 +173,8 @@ impl AuditLog {
             )));
         }
         let entries = events.iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        let weight = entries.iter().map(Prepared::weight).sum::<usize>() + changes.iter().map(Change::weight).sum::<usize>();
+        let weight =
+            entries.iter().map(Prepared::weight).sum::<usize>() + changes.iter().map(Change::weight).sum::<usize>();
         let job = Arc::new(Job {
             entries: entries.into_iter().map(Draft::new).collect(),
             changes,
