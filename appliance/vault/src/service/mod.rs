@@ -278,6 +278,9 @@ fn describe(report: &OpenReport) -> Vec<String> {
             path.display()
         ));
     }
+    if report.renewed {
+        notes.push("the end before was not orderly: the journal's end was written anew and synced".to_owned());
+    }
     if report.snapshot_damaged {
         notes.push("a snapshot of the store is damaged; the damaged records are named below".to_owned());
     }

@@ -34,14 +34,17 @@ impl Behind {
         }
     }
 
-    /// Waits until less than `limit` is pending, or nobody works on it any more.
-    pub(super) fn wait_below(&self, limit: usize) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.pending >= limit && !state.stop {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits until less than `limit` is pending, or nobody works on it any more; `false` where `patience` ends first.
+    pub(super) fn wait_below(&self, limit: usize, patience: Duration) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, waited) = self
+            .changed
+            .wait_timeout_while(state, patience, |state| state.pending >= limit && !state.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
     }
 
+    /// Ends the work; whoever waits goes on.
     pub(super) fn stop(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
         self.changed.notify_all();
@@ -96,7 +99,7 @@ impl Inner {
     }
 
     /// Builds the index again in memory, for the one on disk failed.
-    fn move_to_memory(&self, why: &str) {
+    pub(super) fn move_to_memory(&self, why: &str) {
         let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         match self.index_in_memory() {
             Ok(index) => {
@@ -104,8 +107,11 @@ impl Inner {
                 drop(journal);
                 self.note(format!("the index moved to memory: {why}"));
             }
-            // What waits stays in memory and is found there; only changes have to stop.
-            Err(error) => self.break_off(format!("the index failed ({why}) and could not be made again: {error}")),
+            // What waits stays in memory and is found there; only changes have to stop, and those who wait for room are told so.
+            Err(error) => {
+                self.break_off(format!("the index failed ({why}) and could not be made again: {error}"));
+                self.behind.stop();
+            }
         }
     }
 
@@ -124,3 +130,5 @@ const EAGER: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Callers wait beyond this.
 pub(super) const LIMIT: usize = 64 << 20;
+/// How long they wait: the index needs a second or two for what may be pending, so that this is a disk that does not answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! Making changes: one frame of the journal for all who wait, then the index.
 
+use super::applier;
 use super::error::StoreError;
 use super::frame;
 use super::group::Member;
@@ -7,6 +8,7 @@ use super::journal::Active;
 use super::mutation::Mutation;
 use super::{Inner, journal};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 /// Why a change was not acknowledged, in a form that all of a group can be told.
 #[derive(Clone, Debug)]
@@ -32,12 +34,12 @@ impl Inner {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuses all changes from now on.
-    pub(super) fn break_off(&self, why: String) {
-        self.broken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(why);
+    /// Refuses all changes from now on; `false` where they were refused already, for another reason.
+    pub(super) fn break_off(&self, why: String) -> bool {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = broken.is_none();
+        broken.get_or_insert(why);
+        first
     }
 
     /// Makes changes, all or none; they are durable when this returns `Ok`.
@@ -103,9 +105,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits while more waits for the index on disk than memory should hold.
-    pub(super) fn keep_pace(&self) {
-        self.behind.wait_below(super::applier::LIMIT);
+    /// Waits while more waits for the index on disk than memory should hold. Where the index does not follow at all, changes are
+    /// refused from then on: a caller is told so, and never waits for ever.
+    pub(super) fn keep_pace(&self, patience: Duration) {
+        if self.broken().is_none() && !self.behind.wait_below(applier::LIMIT, patience) {
+            self.break_off(format!(
+                "the index on disk has not followed for {} seconds",
+                patience.as_secs()
+            ));
+        }
     }
 
     /// Begins a new segment, so that everything before is closed.

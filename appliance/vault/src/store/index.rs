@@ -403,19 +403,22 @@ impl CleanMark {
         folder::replace(&Self::path(store), &bytes)
     }
 
-    /// Takes the mark away, durably, and returns it; `None` where there is none, or none that can be trusted.
-    pub(crate) fn take(store: &Path) -> Result<Option<Self>, StoreError> {
-        let path = Self::path(store);
-        let Some(bytes) = folder::read(&path, 4096)? else {
+    /// The mark; `None` where there is none, or none that can be trusted.
+    pub(crate) fn read(store: &Path) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = folder::read(&Self::path(store), 4096)? else {
             return Ok(None);
         };
-        folder::remove(&path)?;
-        folder::sync(store)?;
         let parse = || {
             let (content, checksum) = bytes.split_last_chunk()?;
             (crc32c::crc32c(content) == u32::from_le_bytes(*checksum)).then(|| postcard::from_bytes(content).ok())?
         };
         Ok(parse())
+    }
+
+    /// Takes the mark away, durably: from here on the index and the journal may change.
+    pub(crate) fn remove(store: &Path) -> Result<(), StoreError> {
+        folder::remove(&Self::path(store))?;
+        folder::sync(store)
     }
 
     fn path(store: &Path) -> PathBuf {

@@ -3,7 +3,8 @@
 //! It is a row of segment files `journal-<number>`, each preallocated with zeros (so that a sync writes data and no file system
 //! metadata) and made under another name, so that a segment with its name is whole at its head. The head repeats where the chain
 //! stands, which ties the files to each other: a closed segment that lost its end does not fit the next one's head. A start
-//! always begins a new segment; what a crash left after the last whole frame is never written over.
+//! always begins a new segment; what a crash left after the last whole frame is never written over, but copied with the rest into a
+//! file of its own ([`renew`]), so that what was read is what the disk holds.
 
 use super::error::StoreError;
 use super::folder;
@@ -64,7 +65,9 @@ impl Active {
         file.write_all_at(&head, 0).map_err(StoreError::file("write", &spare))?;
         file.sync_all().map_err(StoreError::file("sync", &spare))?;
         std::fs::rename(&spare, &path).map_err(StoreError::file("rename", &spare))?;
-        folder::sync(store)?;
+        // From here on the segment may be there after a crash, so that nothing may be added to the one before it: whatever the reason
+        // is that its name did not become durable, it is not one to try again after.
+        folder::sync(store).map_err(|error| StoreError::ReadOnly(error.to_string()))?;
         Ok(Self {
             file,
             path,
@@ -245,6 +248,29 @@ pub(crate) fn trim(store: &Path, number: u64, end: u64) {
         .and_then(|file| file.set_len(end));
 }
 
+/// Writes the last segment anew, as it was read: a copy that is synced under another name and takes the place of the old file. The
+/// old file is not written to, for it holds acknowledged frames.
+pub(crate) fn renew(store: &Path, number: u64, end: u64, cut: bool) -> Result<(), StoreError> {
+    let (path, fresh) = (segment_path(store, number), store.join(RENEWAL));
+    let segment = folder::read(&path, SEGMENT)?.ok_or_else(|| StoreError::Gap { path: path.clone() })?;
+    // What a cut write left is told from damage by the zeros behind it.
+    let content = segment
+        .get(..usize::try_from(end).unwrap_or(usize::MAX))
+        .filter(|_| !cut);
+    let made = folder::create_file(&fresh).and_then(|mut file| {
+        file.write_all(content.unwrap_or(&segment))
+            .map_err(StoreError::file("write", &fresh))?;
+        file.sync_all().map_err(StoreError::file("sync", &fresh))?;
+        std::fs::rename(&fresh, &path).map_err(StoreError::file("rename", &fresh))
+    });
+    if made.is_err() {
+        // It is in nobody's way, but on a full disk it takes room.
+        let _ = folder::remove(&fresh);
+    }
+    made?;
+    folder::sync(store)
+}
+
 /// Whether a segment holds nothing but its head.
 pub(crate) fn is_empty(store: &Path, number: u64) -> Result<bool, StoreError> {
     let bytes = folder::read(&segment_path(store, number), SEGMENT)?.unwrap_or_default();
@@ -305,6 +331,8 @@ fn spare_path(store: &Path) -> PathBuf {
 pub(crate) const SEGMENT: u64 = 8 << 20;
 /// The most that one frame's body may hold.
 pub(crate) const BODY_LIMIT: usize = 7 << 20;
+/// What an interrupted [`renew`] leaves; the next one writes over it.
+const RENEWAL: &str = "journal-renewal.new";
 const SEGMENT_PREFIX: &str = "journal-";
 const MAGIC: &[u8] = b"redan journal 1\n";
 const HEAD_LENGTH: usize = 16 + 16 + 8 + 8 + 32 + 4;

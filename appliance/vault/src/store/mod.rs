@@ -36,7 +36,7 @@ use index::{CleanMark, Index};
 use journal::Active;
 use keyring::Keyring;
 use mutation::Mutation;
-use open::{create, open_index};
+use open::{begin_after, create, open_index};
 use redan_hal::keys::KeyDevice;
 use snapshot::Covered;
 use std::path::PathBuf;
@@ -81,6 +81,8 @@ pub struct OpenReport {
     pub rebuilt: Option<String>,
     /// Where a crash cut a write short; what was in it was never acknowledged.
     pub cut: Option<(PathBuf, u64)>,
+    /// Whether the journal's end was written anew, because the end before was not orderly.
+    pub renewed: bool,
     /// A snapshot's own hash was wrong; the records below are the damaged ones, all others are good.
     pub snapshot_damaged: bool,
     /// Records that do not authenticate (the first hundred).
@@ -146,12 +148,11 @@ impl Store {
         let mut read_only = (!state.writable()).then(|| "its file system is mounted read-only".to_owned());
         let mut active = None;
         if state.writable() {
-            snapshot::clean(&folder, &covered)?;
-            if opened.cut.is_none() {
-                journal::trim(&folder, opened.last_segment, opened.end);
-            }
-            match Active::begin(&folder, keyring.store_id(), opened.last_segment + 1, opened.position) {
-                Ok(begun) => active = Some(begun),
+            match begin_after(&folder, &keyring, &covered, &opened) {
+                Ok(begun) => {
+                    report.renewed = !opened.orderly && !report.created;
+                    active = Some(begun);
+                }
                 Err(error) if error.is_full() => read_only = Some(error.to_string()),
                 Err(error) => return Err(error),
             }
@@ -281,7 +282,7 @@ impl Store {
     /// The index could not be made durable; nothing is lost, the next start builds it again.
     pub fn close(&self) -> Result<(), StoreError> {
         // First, so that nothing is added behind the threads' backs.
-        self.inner.break_off("it was closed".to_owned());
+        let sound = self.inner.break_off("it was closed".to_owned());
         drop(self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner));
         self.stop_threads();
         let journal = self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,8 +290,8 @@ impl Store {
         let (Some(active), Some(sled)) = (journal.as_ref(), index.sled()) else {
             return Ok(());
         };
-        if index.pending() > 0 {
-            // The index on disk could not follow; the next start builds it again.
+        if !sound || index.pending() > 0 {
+            // After an error nothing is claimed about what the disk holds, and an index that could not follow is built again.
             return Ok(());
         }
         let fingerprint = index.visit(|_, _| ()).map_err(StoreError::Index)?;
@@ -373,7 +374,7 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::ReadOnly`]: not acknowledged; [`StoreError::TooLarge`].
     pub fn commit(self) -> Result<(), StoreError> {
-        self.store.inner.keep_pace();
+        self.store.inner.keep_pace(applier::PATIENCE);
         self.store.inner.commit(self.mutations)
     }
 }

@@ -7,6 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod ends;
+mod pending;
+
 struct Bench {
     folder: tempfile::TempDir,
 }

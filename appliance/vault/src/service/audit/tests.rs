@@ -382,3 +382,56 @@ fn many_writers_append_in_one_order() {
     let report = open.log.verify().unwrap();
     assert_eq!((report.size, report.mistakes), (160, vec![]));
 }
+
+#[test]
+fn an_entry_sealed_for_another_place_is_sealed_again() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    // Whatever was guessed about the next place.
+    for wrong in [0, 1, 1_000_000, u64::MAX] {
+        open.log.offset.store(wrong, std::sync::atomic::Ordering::Relaxed);
+        open.log.append(&[event(9, user("ann"))], Vec::new()).unwrap();
+    }
+    let report = open.log.verify().unwrap();
+    assert_eq!((report.size, report.mistakes), (7, Vec::<String>::new()));
+}
+
+#[test]
+fn a_refused_group_takes_no_place_and_those_after_it_fit() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    let huge = || Change::put(Tree::Users, b"huge", 1, &vec![7_u8; 8 << 20]).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..6_u64 {
+            let open = &open;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let refused = writer == 0 && number % 3 == 0;
+                    let changes = if refused { vec![huge()] } else { Vec::new() };
+                    let result = open.log.append(&[event(number, user("ann"))], changes);
+                    assert_eq!(result.is_err(), refused, "{result:?}");
+                }
+            });
+        }
+    });
+    let report = open.log.verify().unwrap();
+    assert_eq!((report.size, report.mistakes), (2 + 60 - 4, Vec::<String>::new()));
+    // The next place is known again, so that entries are sealed once, by their own callers.
+    let before = open.log.queue.join(Arc::clone(&nothing()), 0, 0);
+    let first = open
+        .log
+        .offset
+        .load(std::sync::atomic::Ordering::Relaxed)
+        .wrapping_add(before.before);
+    open.log.queue.finish(&before, |_| Ok(())).unwrap();
+    assert_eq!(first, open.log.size());
+}
+
+fn nothing() -> Arc<super::Job> {
+    Arc::new(super::Job {
+        entries: Vec::new(),
+        changes: Vec::new(),
+    })
+}
