@@ -31,7 +31,7 @@ use certificates::Certificates;
 use configurations::Configurations;
 use pool::Pool;
 use redan_hal::keys::{KeyDevice, KeyError};
-use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
+use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, Outcome, VerifyReport};
 use redan_ipc::messages::vault::{VaultHealth, VaultRefusal};
 use redan_types::{Process, SecretString, Timestamp, UserName};
 use signer::Signers;
@@ -185,6 +185,30 @@ impl Vault {
         Ok(self.audit.append(events, Vec::new())?)
     }
 
+    /// Checks the whole audit log, and names every mistake.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn verify_log(&self) -> Result<VerifyReport, VaultError> {
+        self.audit.verify()
+    }
+
+    /// A page of the audit log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn search_log(&self, query: &AuditQuery) -> Result<AuditPage, VaultError> {
+        self.audit.search(query)
+    }
+
+    /// What was found at the start and went wrong since, in words.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        notes.extend(self.store.notes());
+        notes
+    }
+
     /// Does what has to be done now and then: stores last uses, ends sessions, signs a checkpoint, reports refused signatures.
     pub fn keep_house(&self) {
         if self.store.unwritable().is_some() {
@@ -215,13 +239,11 @@ impl Vault {
     }
 
     fn health(&self) -> VaultHealth {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        notes.extend(self.store.notes());
         VaultHealth {
             device: self.device.identity().to_string(),
             evaluation_only: !self.device.capabilities().protects_keys,
             unwritable: self.store.unwritable(),
-            notes,
+            notes: self.notes(),
             audit_size: self.audit.size(),
             checkpoint: self.audit.checkpointed(),
             disk: self.store.disk(),

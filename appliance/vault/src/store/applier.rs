@@ -37,7 +37,7 @@ impl Behind {
     /// Waits until less than `limit` is pending, or nobody works on it any more; `false` where `patience` ends first.
     pub(super) fn wait_below(&self, limit: usize, patience: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, waited) = self
+        let (_state, waited) = self
             .changed
             .wait_timeout_while(state, patience, |state| state.pending >= limit && !state.stop)
             .unwrap_or_else(PoisonError::into_inner);
