@@ -105,10 +105,8 @@ impl Stage {
             .process_group(0)
             .spawn()
             .unwrap();
-        let ready = BufReader::new(server.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line == "ready");
+        let told = lines(&mut server);
+        let ready = told.iter().any(|line| line == "ready");
         let mut stage = Self {
             work: work.to_owned(),
             server,
@@ -157,14 +155,7 @@ impl Stage {
         .process_group(0)
         .spawn()
         .unwrap();
-        let (lines, told) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .for_each(|line| drop(lines.send(line)));
-        });
+        let told = lines(&mut child);
         Writer {
             stdin: child.stdin.take(),
             child,
@@ -198,6 +189,19 @@ impl Drop for Stage {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// The lines that a process prints. They are read whether anybody wants them or not.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let (lines, told) = channel();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        output
+            .lines()
+            .map_while(Result::ok)
+            .for_each(|line| drop(lines.send(line)));
+    });
+    told
 }
 
 /// A process under test.
