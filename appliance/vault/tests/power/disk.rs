@@ -147,8 +147,7 @@ impl Disk {
                 self.recorder.add(&Operation::Flush);
                 Vec::new()
             }
-            FSYNC | FLUSH | RELEASE | RELEASEDIR | ACCESS | DESTROY => Vec::new(),
-            READDIR => Vec::new(),
+            FSYNC | FLUSH | RELEASE | RELEASEDIR | READDIR | ACCESS | DESTROY => Vec::new(),
             INIT => {
                 let mut body = Vec::new();
                 for word in [7, 31, 128 << 10, BIG_WRITES | MAX_PAGES] {

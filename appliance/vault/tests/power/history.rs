@@ -57,7 +57,7 @@ pub(crate) struct History {
     operations: Vec<(u8, u64, usize, usize)>,
 }
 
-const ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 impl History {
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
@@ -194,10 +194,18 @@ impl<'a> Cutter<'a> {
                 file.write_all_at(data, offset)?;
             }
         }
+        let mut before = None;
         for (sector, versions) in versions {
-            if let Some(chosen) = self.random.below(versions.len() + 1).checked_sub(1) {
-                file.write_all_at(versions[chosen], sector * SECTOR)?;
+            let chosen = match before {
+                // ext4 takes its superblocks (its own and its journal's, 1,024 bytes) to be written whole: that is its matter.
+                Some((first, count, chosen)) if first + 1 == sector && count == versions.len() => chosen,
+                _ => self.random.below(versions.len() + 1),
+            };
+            if let Some(version) = chosen.checked_sub(1) {
+                file.write_all_at(versions[version], sector * SECTOR)?;
             }
+            let whole = sector == 2 || versions[0].starts_with(JOURNAL_SUPERBLOCK);
+            before = whole.then_some((sector, versions.len(), chosen));
         }
         Ok(())
     }
@@ -224,3 +232,4 @@ impl Random {
 
 const CHUNK: usize = 64 << 10;
 const SECTOR: u64 = 512;
+const JOURNAL_SUPERBLOCK: &[u8] = &[0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4];

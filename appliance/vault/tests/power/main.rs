@@ -214,9 +214,9 @@ fn cut(load: &str, work: &Path, cuts: usize, random: &mut Random, all: &mut Find
             told += 1;
             let text = std::str::from_utf8(text).unwrap();
             if load == "store" {
-                store.told(text)
+                store.told(text);
             } else {
-                audit.told(text)
+                audit.told(text);
             }
         });
         let loss = Loss::ALL[random.below(Loss::ALL.len())];

@@ -52,9 +52,10 @@ impl Mount {
         &self.0
     }
 
+    /// Unmounts; a loop device, or a thread of a database that was just closed, lets its file go a moment later.
     pub(crate) fn unmount(self) -> Result<(), String> {
         let path = std::mem::take(&mut std::mem::ManuallyDrop::new(self).0);
-        run("umount", &[path.to_str().unwrap()])
+        unmount(&path)
     }
 }
 
@@ -66,6 +67,17 @@ impl Drop for Mount {
             .stderr(Stdio::null())
             .status();
     }
+}
+
+fn unmount(path: &Path) -> Result<(), String> {
+    let begin = Instant::now();
+    while let Err(error) = run("umount", &[path.to_str().unwrap()]) {
+        if begin.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 /// An image mounted by itself.
@@ -166,15 +178,7 @@ impl Stage {
     /// Ends the recording. What it says is in the files `base` and `history`.
     pub(crate) fn finish(mut self) -> Result<(), String> {
         self.unmount()?;
-        let disk = self.work.join("disk");
-        // A loop device lets its file go a moment after the last unmount.
-        let begin = Instant::now();
-        while let Err(error) = run("umount", &[disk.to_str().unwrap()]) {
-            if begin.elapsed() > PATIENCE {
-                return Err(error);
-            }
-            std::thread::yield_now();
-        }
+        unmount(&self.work.join("disk"))?;
         let status = self.server.wait().unwrap();
         status
             .success()
