@@ -17,6 +17,8 @@ pub(super) enum Refusal {
     Full(String),
     /// Something failed in mid-write: the store takes no more.
     Broken(String),
+    /// A record was encrypted under a key that is no more; nothing was written.
+    Stale(String),
 }
 
 impl From<Refusal> for StoreError {
@@ -24,6 +26,7 @@ impl From<Refusal> for StoreError {
         match refusal {
             Refusal::Full(why) => Self::Full(why),
             Refusal::Broken(why) => Self::ReadOnly(why),
+            Refusal::Stale(why) => Self::Stale(why),
         }
     }
 }
@@ -79,7 +82,15 @@ impl Inner {
     }
 
     /// Writes one frame and brings the index up to date. The caller holds the journal.
-    fn write_with(&self, active: &mut Active, mutations: Vec<Mutation>) -> Result<(), Refusal> {
+    pub(super) fn write_with(&self, active: &mut Active, mut mutations: Vec<Mutation>) -> Result<(), Refusal> {
+        // Here and not before: keys are replaced while the journal is held, so that nothing gets in under an old one afterwards.
+        for mutation in &mut mutations {
+            if let Mutation::Put(key, sealed) = mutation {
+                self.keyring
+                    .refresh(key, sealed)
+                    .map_err(|error| Refusal::Stale(error.to_string()))?;
+            }
+        }
         let length = mutations.iter().map(Mutation::encoded_len).sum();
         let mut frame = frame::begin(length);
         for mutation in &mutations {

@@ -90,6 +90,12 @@ pub enum StoreError {
     /// The store takes no changes until it is opened again: this one was not acknowledged. Reading goes on.
     #[error("the store is read-only, the change was not acknowledged: {0}")]
     ReadOnly(String),
+    /// A record had been encrypted for this change under a key that was rotated away before the change was made. Try again.
+    #[error("the keys were rotated meanwhile, the change was not made: {0}")]
+    Stale(String),
+    /// A rotation of the keys is under way already.
+    #[error("the keys are being rotated already")]
+    Rotating,
     /// The index failed while reading and could not be rebuilt.
     #[error("the index failed: {0}")]
     Index(String),

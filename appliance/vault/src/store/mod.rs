@@ -3,11 +3,12 @@
 //! * `journal`, `frame`: every change, appended and synced before it is acknowledged. The source of truth.
 //! * `snapshot`: the whole store up to a segment, merged from the journal; what it covers of the journal is removed.
 //! * `index`: sled, to find records; can be made again from snapshot and journal at any time, and is after every disorderly end.
-//! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes.
+//! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes. `rotation`: new
+//!   keys for old while serving.
 //! * `group`, `commit`: many callers share one sync. `applier`: the index follows behind them.
 //!
 //! It touches one folder, which it holds alone, and knows nothing of what the records mean. The vault's services call it from
-//! many threads. Order of locks: the queue's, never held with another; journal, then index, then `covered`, then
+//! many threads. Order of locks: the queue's, never held with another; `rotating`, then journal, then index, then `covered`, then
 //! `spare`; `behind`, last and alone.
 
 mod applier;
@@ -21,6 +22,7 @@ mod journal;
 mod keyring;
 mod mutation;
 mod open;
+mod rotation;
 mod snapshot;
 mod tree;
 mod xaes;
@@ -28,6 +30,7 @@ mod xaes;
 pub use error::StoreError;
 pub use folder::StateFolder;
 pub use group::{GroupCommit, Member, Place};
+pub use rotation::Rotation;
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
 
@@ -68,6 +71,8 @@ struct Inner {
     /// Held while the next segment's file is made or used; the last of the locks.
     spare: Mutex<()>,
     behind: Behind,
+    /// Held while the keyring's file is replaced.
+    rotating: Mutex<()>,
 }
 
 /// What was found when the store was opened.
@@ -121,6 +126,8 @@ enum Work {
     Rotated(u64),
     /// Merge everything closed into a snapshot, and answer.
     Snapshot(Sender<Result<(), StoreError>>),
+    /// Encrypt records anew that stand under old keys, from this key on; the number of those that could not be.
+    Renew(Vec<u8>, u64),
     Stop,
 }
 
@@ -171,6 +178,7 @@ impl Store {
             work: Mutex::default(),
             spare: Mutex::default(),
             behind: Behind::default(),
+            rotating: Mutex::default(),
         });
         if let Some(why) = read_only {
             inner.break_off(why);
@@ -185,6 +193,9 @@ impl Store {
             start(&inner, "index", move || applier.apply_behind())?,
         ];
         inner.maintain(Work::Rotated(opened.last_segment + 1));
+        if inner.keyring.rotating() {
+            inner.maintain(Work::Renew(Vec::new(), 0));
+        }
         let threads = Mutex::new(threads);
         Ok((Self { inner, threads }, report))
     }
@@ -404,6 +415,7 @@ impl Inner {
                     // Whoever asked may have gone.
                     let _ = answer.send(result);
                 }
+                Work::Renew(from, kept) => self.keep_renewing(&from, kept),
                 Work::Rotated(active) => {
                     if let Err(error) = self.after_rotation(active) {
                         self.note(format!(

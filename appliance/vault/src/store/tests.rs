@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 mod ends;
 mod pending;
+mod rotation;
 
 struct Bench {
     folder: tempfile::TempDir,

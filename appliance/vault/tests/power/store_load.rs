@@ -13,11 +13,11 @@ const WRITERS: u64 = 4;
 const KEPT: u64 = 8;
 const SLOTS: u64 = 5;
 
-fn open(folder: &Path) -> Result<(StateFolder, Store, OpenReport), String> {
+fn open(folder: &Path) -> Result<(StateFolder, Store, OpenReport, SoftwareDevice), String> {
     let state = StateFolder::lock(folder).map_err(|error| error.to_string())?;
     let device = SoftwareDevice::open(folder).map_err(|error| error.to_string())?;
     let (store, report) = Store::open(&state, &device).map_err(|error| error.to_string())?;
-    Ok((state, store, report))
+    Ok((state, store, report, device))
 }
 
 fn value(writer: u64, number: u64) -> Vec<u8> {
@@ -62,7 +62,7 @@ fn change(store: &Store, writer: u64, number: u64) -> Result<(), StoreError> {
 
 /// Writes until it is told to end, killed or refused.
 pub(crate) fn write(folder: &Path, told: &Told) {
-    let (_state, store, report) = open(folder).unwrap();
+    let (_state, store, report, device) = open(folder).unwrap();
     assert_eq!(report.corrupt_count, 0, "{report:?}");
     assert!(!report.snapshot_damaged, "{report:?}");
     let stop = AtomicBool::new(false);
@@ -76,7 +76,7 @@ pub(crate) fn write(folder: &Path, told: &Told) {
     }
     std::thread::scope(|scope| {
         for (begin, writer) in begin.iter().zip(0..) {
-            let (store, stop) = (&store, &stop);
+            let (store, stop, device) = (&store, &stop, &device);
             scope.spawn(move || {
                 for number in begin + 1.. {
                     if stop.load(Ordering::Relaxed) {
@@ -89,9 +89,13 @@ pub(crate) fn write(folder: &Path, told: &Told) {
                             break;
                         }
                     }
-                    if number.is_multiple_of(97) && writer == 0 {
+                    if writer == 0 && number.is_multiple_of(97) {
                         // A snapshot that fails leaves everything as it was.
                         let _ = store.compact();
+                    }
+                    if writer == 1 && number.is_multiple_of(23) {
+                        // So does a rotation, and one that is under way refuses another.
+                        let _ = store.rotate_keys(device);
                     }
                 }
             });
@@ -117,7 +121,7 @@ impl Promised {
 
 /// Checks a store that a cut has left. Returns what the start said.
 pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<OpenReport, String> {
-    let (state, store, report) = open(folder)?;
+    let (state, store, report, _device) = open(folder)?;
     sound(&report)?;
     let text = |error: StoreError| error.to_string();
     let mut expected = 0;
@@ -157,7 +161,7 @@ pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<O
         change(&store, 0, current(&store, 0).map_err(text)? + 1).map_err(text)?;
         store.close().map_err(text)?;
         drop((store, state));
-        let (_state, _store, report) = open(folder)?;
+        let (_state, _store, report, _device) = open(folder)?;
         sound(&report)?;
         if let Some(why) = report.rebuilt {
             return Err(format!("after an orderly end: {why}"));
