@@ -44,7 +44,11 @@ fn event(place: &str) -> AuditEvent {
 
 /// Writes until it is told to end, killed or refused. `generation` tells its entries from those of the starts before.
 pub(crate) fn write(folder: &Path, told: &Told, generation: u64) {
-    let (_state, vault) = open(folder).unwrap();
+    // A disk that fails at the start is said, and there is no vault.
+    let (_state, vault) = match open(folder) {
+        Ok(opened) => opened,
+        Err(error) => return told.refused(&error),
+    };
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {

@@ -218,9 +218,10 @@ pub(crate) struct Writer {
 impl Writer {
     /// Waits for so many acknowledgements, for another line, or for its end; returns the last line where it is no acknowledgement.
     pub(crate) fn wait(&self, acknowledgements: usize) -> Option<String> {
-        for _ in 0..acknowledgements {
+        let mut left = acknowledgements;
+        while left > 0 {
             match self.told.recv_timeout(PATIENCE) {
-                Ok(line) if line == "ack" => {}
+                Ok(line) if line == "ack" => left -= 1,
                 Ok(line) if line.starts_with("refused") => return Some(line),
                 // The test harness of the child speaks too.
                 Ok(_) => {}

@@ -62,7 +62,11 @@ fn change(store: &Store, writer: u64, number: u64) -> Result<(), StoreError> {
 
 /// Writes until it is told to end, killed or refused.
 pub(crate) fn write(folder: &Path, told: &Told) {
-    let (_state, store, report, device) = open(folder).unwrap();
+    // A disk that fails at the start is said, and there is no store.
+    let (_state, store, report, device) = match open(folder) {
+        Ok(opened) => opened,
+        Err(error) => return told.refused(&error),
+    };
     assert_eq!(report.corrupt_count, 0, "{report:?}");
     assert!(!report.snapshot_damaged, "{report:?}");
     let stop = AtomicBool::new(false);
