@@ -130,6 +130,11 @@ impl Vault {
         let mut notes = describe(&report);
         let (audit, found) = AuditLog::open(Arc::clone(&store), Arc::clone(&device))?;
         notes.extend(found);
+        if let Some(signed) = audit.checkpointed().filter(|signed| *signed > now) {
+            notes.push(format!(
+                "the clock says {now}, but the audit log's last checkpoint was signed at {signed}: the clock went back"
+            ));
+        }
         let audit = Arc::new(audit);
         let signers = Arc::new(Signers::default());
         let (certificates, found) = Certificates::open(&store, &*device, &signers, now)?;
@@ -298,6 +303,11 @@ fn describe(report: &OpenReport) -> Vec<String> {
         notes.push(format!(
             "a write was cut short in {} at byte {offset}; nothing in it had been acknowledged",
             path.display()
+        ));
+    }
+    if let Some(repair) = &report.repaired {
+        notes.push(format!(
+            "the store was damaged and was opened without what cannot be read, as it was allowed to: {repair}"
         ));
     }
     if report.renewed {

@@ -347,3 +347,30 @@ fn an_orderly_end_leaves_a_signed_log_and_a_usable_index() {
         ["user.created", "vault.started", "vault.stopped", "vault.started"]
     );
 }
+
+#[test]
+fn a_clock_that_goes_back_is_named_and_nothing_else_breaks() {
+    let folder = tempfile::tempdir().unwrap();
+    DAYS.store(10, Ordering::Relaxed);
+    let before = open(&folder);
+    before.vault.keep_house();
+    before.vault.close();
+    drop(before);
+    DAYS.store(3, Ordering::Relaxed);
+    let after = open(&folder);
+    let notes = after.vault.notes();
+    assert!(
+        notes.iter().any(|note| note.contains("the clock went back")),
+        "{notes:?}"
+    );
+    after.vault.keep_house();
+    let report = after.vault.verify_log().unwrap();
+    assert_eq!(report.mistakes, [""; 0]);
+    after.vault.close();
+    drop(after);
+    // Once the clock is right again it is not said any more.
+    DAYS.store(11, Ordering::Relaxed);
+    let right = open(&folder);
+    let notes = right.vault.notes();
+    assert!(!notes.iter().any(|note| note.contains("clock")), "{notes:?}");
+}

@@ -174,19 +174,40 @@ fn declared_length(bytes: &[u8]) -> Option<usize> {
 
 /// Whether a whole frame with a later number lies anywhere after `at`.
 fn follows(segment: &[u8], at: usize, sequence: u64) -> bool {
+    next_whole(segment, at, sequence).is_some()
+}
+
+/// The next frame after `at` that is whole in itself and has a number after `sequence`, with its place. Whether it continues what was
+/// before cannot be told: that is for repairs only.
+pub(crate) fn next_whole(segment: &[u8], at: usize, sequence: u64) -> Option<(usize, Frame<'_>)> {
     let mut from = at + 1;
     while let Some(rest) = segment.get(from..) {
-        let Some(step) = rest.windows(MAGIC.len()).position(|window| window == MAGIC) else {
-            return false;
-        };
-        if let Parsed::Frame { sequence: number, .. } = parse(&rest[step..])
+        let step = rest.windows(MAGIC.len()).position(|window| window == MAGIC)?;
+        let found = from + step;
+        if let Parsed::Frame {
+            sequence: number,
+            chain,
+            body,
+        } = parse(&rest[step..])
             && number > sequence
         {
-            return true;
+            let frame = Frame {
+                sequence: number,
+                chain,
+                body,
+                end: found + OVERHEAD + body.len(),
+            };
+            return Some((found, frame));
         }
-        from += step + 1;
+        from = found + 1;
     }
-    false
+    None
+}
+
+/// What stands where the body of a damaged frame would be, up to `until`. Nothing of it can be trusted.
+pub(crate) fn remains(segment: &[u8], at: usize, until: usize) -> &[u8] {
+    let body = segment.get(at + HEADER..until).unwrap_or_default();
+    body.strip_suffix(TRAILER).unwrap_or(body)
 }
 
 /// Whether the part of some sector that lies within `start..end` is all zeros.

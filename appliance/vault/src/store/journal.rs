@@ -277,6 +277,141 @@ pub(crate) fn is_empty(store: &Path, number: u64) -> Result<bool, StoreError> {
     Ok(bytes.iter().skip(HEAD_LENGTH).all(|byte| *byte == 0))
 }
 
+/// What of a damaged journal could not be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Hole {
+    pub(crate) path: PathBuf,
+    /// Bytes of the file; empty where the file itself is missing.
+    pub(crate) bytes: std::ops::Range<u64>,
+    /// The frames that are missing, where their numbers follow from what is around them.
+    pub(crate) frames: std::ops::Range<u64>,
+    pub(crate) what: &'static str,
+    /// What stands there, as far as it can be read; nothing of it is certain.
+    pub(crate) remains: Vec<Mutation>,
+}
+
+/// What a damaged journal yields, in its order.
+#[derive(Debug)]
+pub(crate) enum Salvaged {
+    Change(Mutation),
+    Hole(Hole),
+}
+
+/// Reads what can be read of a damaged journal: behind a hole it goes on at the next frame that is whole in itself. Whether that one
+/// continued what was lost cannot be checked.
+pub(crate) fn salvage(
+    store: &Path,
+    store_id: &[u8; 16],
+    numbers: std::ops::RangeInclusive<u64>,
+    from: Position,
+) -> Result<(Position, Vec<Salvaged>), StoreError> {
+    let mut salvage = Salvage {
+        position: from,
+        found: Vec::new(),
+    };
+    let last = *numbers.end();
+    for number in numbers {
+        let path = segment_path(store, number);
+        match folder::read(&path, SEGMENT)? {
+            Some(segment) => salvage.segment(&path, &segment, store_id, number, number == last),
+            None => salvage.hole(&path, 0..0, 0, "the file is missing", Vec::new()),
+        }
+    }
+    Ok((salvage.position, salvage.found))
+}
+
+struct Salvage {
+    position: Position,
+    found: Vec<Salvaged>,
+}
+
+impl Salvage {
+    fn segment(&mut self, path: &Path, segment: &[u8], store_id: &[u8; 16], number: u64, last: bool) {
+        match Head::parse(path, segment) {
+            Ok(head) if head.store_id != *store_id || head.number != number => {
+                return self.hole(
+                    path,
+                    0..segment.len(),
+                    0,
+                    "it belongs to another store or place",
+                    Vec::new(),
+                );
+            }
+            Ok(head) if head.position != self.position => {
+                let next = head.position.sequence;
+                self.hole(
+                    path,
+                    0..HEAD_LENGTH,
+                    next,
+                    "it does not continue what is before it",
+                    Vec::new(),
+                );
+                self.position = head.position;
+            }
+            Ok(_) => {}
+            Err(_) => self.hole(path, 0..HEAD_LENGTH, 0, "its head is damaged", Vec::new()),
+        }
+        let mut at = HEAD_LENGTH;
+        loop {
+            let what = match frame::read(segment, at, &self.position.chain, self.position.sequence) {
+                Found::Frame(frame) => {
+                    at = self.frame(path, at, &frame);
+                    continue;
+                }
+                Found::End => return,
+                Found::Cut if last => return,
+                Found::Cut => "a write was cut short",
+                Found::Damaged(what) => what,
+            };
+            // A frame at the place itself may be whole and only not continue what is before it.
+            let next = frame::next_whole(segment, at - 1, self.position.sequence - 1);
+            let until = next.as_ref().map_or(segment.len(), |(place, _)| *place);
+            let sequence = next.as_ref().map_or(0, |(_, frame)| frame.sequence);
+            let remains = Mutation::decode_some(frame::remains(segment, at, until));
+            self.hole(path, at..until, sequence, what, remains);
+            let Some((place, frame)) = next else { return };
+            at = self.frame(path, place, &frame);
+        }
+    }
+
+    fn frame(&mut self, path: &Path, at: usize, frame: &frame::Frame<'_>) -> usize {
+        match Mutation::decode_all(frame.body) {
+            Some(mutations) => self.found.extend(mutations.into_iter().map(Salvaged::Change)),
+            None => self.hole(
+                path,
+                at..frame.end,
+                frame.sequence + 1,
+                "a frame's content does not parse",
+                Vec::new(),
+            ),
+        }
+        self.position = Position {
+            sequence: frame.sequence + 1,
+            chain: frame.chain,
+        };
+        frame.end
+    }
+
+    /// `next` is the number of the frame after the hole; 0 where that is not known.
+    fn hole(
+        &mut self,
+        path: &Path,
+        bytes: std::ops::Range<usize>,
+        next: u64,
+        what: &'static str,
+        remains: Vec<Mutation>,
+    ) {
+        let first = self.position.sequence;
+        self.found.push(Salvaged::Hole(Hole {
+            path: path.to_owned(),
+            bytes: bytes.start as u64..bytes.end as u64,
+            frames: first..next.max(first),
+            what,
+            remains,
+        }));
+    }
+}
+
 struct Head {
     store_id: [u8; 16],
     number: u64,

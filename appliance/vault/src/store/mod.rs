@@ -5,6 +5,7 @@
 //! * `index`: sled, to find records; can be made again from snapshot and journal at any time, and is after every disorderly end.
 //! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes. `rotation`: new
 //!   keys for old while serving.
+//! * `repair`: what is left of a damaged store, where an operator allows it.
 //! * `group`, `commit`: many callers share one sync. `applier`: the index follows behind them.
 //!
 //! It touches one folder, which it holds alone, and knows nothing of what the records mean. The vault's services call it from
@@ -22,6 +23,7 @@ mod journal;
 mod keyring;
 mod mutation;
 mod open;
+mod repair;
 mod rotation;
 mod snapshot;
 mod tree;
@@ -30,6 +32,7 @@ mod xaes;
 pub use error::StoreError;
 pub use folder::StateFolder;
 pub use group::{GroupCommit, Member, Place};
+pub use repair::{Loss, Repair};
 pub use rotation::Rotation;
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
@@ -88,6 +91,8 @@ pub struct OpenReport {
     pub cut: Option<(PathBuf, u64)>,
     /// Whether the journal's end was written anew, because the end before was not orderly.
     pub renewed: bool,
+    /// What was lost, where the store was damaged and an operator had allowed to go on without what cannot be read.
+    pub repaired: Option<Repair>,
     /// A snapshot's own hash was wrong; the records below are the damaged ones, all others are good.
     pub snapshot_damaged: bool,
     /// Records that do not authenticate (the first hundred).
@@ -150,8 +155,22 @@ impl Store {
                 create(&folder, device)?
             }
         };
-        let covered = snapshot::newest(&folder, keyring.store_id())?;
-        let opened = open_index(&folder, &keyring, &covered, state.writable(), &mut report)?;
+        let find = |report: &mut OpenReport| {
+            let covered = snapshot::newest(&folder, keyring.store_id())?;
+            let opened = open_index(&folder, &keyring, &covered, state.writable(), report)?;
+            Ok((covered, opened))
+        };
+        let allowed = state.writable() && repair::is_allowed(state.path());
+        let (covered, opened) = match find(&mut report) {
+            Err(StoreError::Damaged { .. } | StoreError::Gap { .. }) if allowed => {
+                report.repaired = Some(repair::repair(&folder, &keyring)?);
+                find(&mut report)?
+            }
+            other => other?,
+        };
+        if allowed {
+            repair::take_back(state.path())?;
+        }
         let mut read_only = (!state.writable()).then(|| "its file system is mounted read-only".to_owned());
         let mut active = None;
         if state.writable() {
@@ -333,10 +352,11 @@ impl Store {
 
     fn stop_threads(&self) {
         self.inner.maintain(Work::Stop);
-        self.inner.behind.stop();
+        // In the order in which they were started: maintenance still writes, and the index takes up what it wrote.
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic there has been reported by the panic itself.
             let _ = thread.join();
+            self.inner.behind.stop();
         }
     }
 }

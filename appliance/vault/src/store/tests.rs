@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 mod ends;
 mod pending;
+mod repair;
 mod rotation;
 
 struct Bench {
