@@ -91,6 +91,7 @@ impl Answerer {
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
+            OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
@@ -98,6 +99,8 @@ impl Answerer {
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
+            // The only one of these that the vault answers so.
+            ManagerVaultReply::Done => OperatorReply::KeysRotated,
             _ => return Err(odd_answer()),
         })
     }

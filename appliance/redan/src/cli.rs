@@ -58,10 +58,20 @@ pub(crate) enum Command {
         #[arg(value_name = "ADDRESS")]
         network: Cidr,
     },
+    /// The vault's own keys.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Show what is blocked.
     Blocklist,
     /// Show what each rule of the packet filter counted.
     Counters,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Give the store and everything in it new keys, while it serves. What is stored is encrypted anew behind that, and the old
+    /// keys are destroyed.
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -169,6 +169,8 @@ pub enum OperatorRequest {
     Network(NetworkRequest),
     /// The vault's state.
     VaultHealth,
+    /// New keys for the store.
+    RotateKeys,
     /// The certificates in use.
     Certificates,
 }
@@ -190,6 +192,8 @@ pub enum OperatorReply {
     Network(NetworkReply),
     /// From the vault.
     VaultHealth(VaultHealth),
+    /// To `RotateKeys`: they are in use.
+    KeysRotated,
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
     /// Not done, and why.

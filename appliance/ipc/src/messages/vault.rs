@@ -269,6 +269,11 @@ pub enum ManagerVaultRequest {
     },
     /// Check the whole log now, for an operator.
     AuditVerify,
+    /// Give the store and every tree a new key; what is stored is encrypted anew behind that.
+    RotateKeys {
+        /// Who asks.
+        actor: Actor,
+    },
     /// Is the vault well?
     Health,
 }

@@ -202,6 +202,9 @@ impl Vault {
                     vault.audit.verify().map(Reply::AuditVerified)
                 });
             }
+            Request::RotateKeys { actor } => self.later(&self.disk, responder, refused, move |vault| {
+                vault.rotate_keys(&actor).map(|()| Reply::Done)
+            }),
             Request::Health => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))

@@ -80,7 +80,10 @@ impl From<VaultError> for VaultRefusal {
             VaultError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Index(_))) => {
                 Self::Damaged(error.to_string())
             }
-            VaultError::Store(error @ StoreError::TooLarge { .. }) => Self::Refused(error.to_string()),
+            VaultError::Store(error @ (StoreError::TooLarge { .. } | StoreError::Rotating)) => {
+                Self::Refused(error.to_string())
+            }
+            VaultError::Store(StoreError::Stale(_)) => Self::Busy,
             VaultError::Store(error) => Self::Unwritable(error.to_string()),
             error @ VaultError::Form(_) => Self::Damaged(error.to_string()),
             error @ (VaultError::Device(_) | VaultError::Thread(_)) => Self::Unwritable(error.to_string()),
@@ -204,6 +207,23 @@ impl Vault {
     /// The store cannot be read.
     pub fn search_log(&self, query: &AuditQuery) -> Result<AuditPage, VaultError> {
         self.audit.search(query)
+    }
+
+    /// Gives the store and every tree a new key, for an actor who may have that done; both the wish and a failure are in the log.
+    ///
+    /// # Errors
+    /// A rotation is under way, the store cannot be written, or the key device failed: the keys are as before.
+    pub fn rotate_keys(&self, actor: &Actor) -> Result<(), VaultError> {
+        let mut event = self.event("vault.keys-rotated", Outcome::Succeeded);
+        event.actor = actor.clone();
+        self.audit.append(std::slice::from_ref(&event), Vec::new())?;
+        let result = self.store.rotate_keys(&*self.device);
+        if let Err(error) = &result {
+            event.outcome = Outcome::Failed;
+            event.message = error.to_string();
+            self.try_to("record a failed rotation", self.audit.append(&[event], Vec::new()));
+        }
+        Ok(result?)
     }
 
     /// What was found at the start and went wrong since, in words.

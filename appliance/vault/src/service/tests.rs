@@ -374,3 +374,37 @@ fn a_clock_that_goes_back_is_named_and_nothing_else_breaks() {
     let notes = right.vault.notes();
     assert!(!notes.iter().any(|note| note.contains("clock")), "{notes:?}");
 }
+
+#[test]
+fn the_keys_are_rotated_while_serving_and_the_log_says_who_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open(&folder);
+    let actor = Actor::Operator { uid: 0 };
+    let rotated = open.manager(&ManagerVaultRequest::RotateKeys { actor: actor.clone() });
+    assert!(matches!(rotated, ManagerVaultReply::Done), "{rotated:?}");
+    // Entries go on while records are encrypted anew.
+    for _ in 0..50 {
+        open.vault
+            .record(&[open.vault.event("measured", Outcome::Succeeded)])
+            .unwrap();
+    }
+    let again = open.manager(&ManagerVaultRequest::RotateKeys { actor });
+    assert!(
+        matches!(&again, ManagerVaultReply::Done)
+            || matches!(&again, ManagerVaultReply::Refused(VaultRefusal::Refused(why)) if why.contains("already")),
+        "{again:?}"
+    );
+    let query = AuditQuery {
+        action: Some("vault.keys-rotated".to_owned()),
+        limit: 9,
+        ..AuditQuery::default()
+    };
+    let page = open.vault.search_log(&query).unwrap();
+    assert!(
+        page.entries
+            .iter()
+            .any(|entry| entry.event.actor == Actor::Operator { uid: 0 }),
+        "{page:?}"
+    );
+    assert_eq!(open.vault.verify_log().unwrap().mistakes, [""; 0]);
+}

@@ -68,6 +68,18 @@ pub enum StoreError {
         /// The file that should be there.
         path: PathBuf,
     },
+    /// An export cannot be read: it was cut short or altered, or the key is another.
+    #[error("the export cannot be read: {0}")]
+    Export(&'static str),
+    /// The file of an export could not be read or written.
+    #[error("the export's file: {0}")]
+    ExportFile(String),
+    /// There is a store already where one was to be made from an export.
+    #[error("{} holds a store already", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// One record does not authenticate. The others can be read.
     #[error("corrupt record {key} in tree {tree}: it was altered on disk, or belongs elsewhere")]
     Corrupt {

@@ -5,6 +5,7 @@
 //! * `index`: sled, to find records; can be made again from snapshot and journal at any time, and is after every disorderly end.
 //! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes. `rotation`: new
 //!   keys for old while serving.
+//! * `schema`: older forms of the content brought up to date. `transfer`: the whole store as one encrypted file, and back.
 //! * `repair`: what is left of a damaged store, where an operator allows it.
 //! * `group`, `commit`: many callers share one sync. `applier`: the index follows behind them.
 //!
@@ -25,7 +26,9 @@ mod mutation;
 mod open;
 mod repair;
 mod rotation;
+mod schema;
 mod snapshot;
+mod transfer;
 mod tree;
 mod xaes;
 
@@ -34,6 +37,7 @@ pub use folder::StateFolder;
 pub use group::{GroupCommit, Member, Place};
 pub use repair::{Loss, Repair};
 pub use rotation::Rotation;
+pub use transfer::{ExportKey, Exported};
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
 
@@ -93,6 +97,8 @@ pub struct OpenReport {
     pub renewed: bool,
     /// What was lost, where the store was damaged and an operator had allowed to go on without what cannot be read.
     pub repaired: Option<Repair>,
+    /// The forms of the store's content that it was brought to by this start.
+    pub migrated: Vec<u32>,
     /// A snapshot's own hash was wrong; the records below are the damaged ones, all others are good.
     pub snapshot_damaged: bool,
     /// Records that do not authenticate (the first hundred).
@@ -143,7 +149,10 @@ impl Store {
     /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
     /// no error here but an entry in the report: the others can be read.
     pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
-        let folder = state.path().join(folder::STORE);
+        Self::open_in(state.path().join(folder::STORE), state, device)
+    }
+
+    fn open_in(folder: PathBuf, state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
         let mut report = OpenReport::default();
         if state.writable() {
             folder::create(&folder)?;
@@ -155,6 +164,7 @@ impl Store {
                 create(&folder, device)?
             }
         };
+        let schema = schema::read(&folder)?;
         let find = |report: &mut OpenReport| {
             let covered = snapshot::newest(&folder, keyring.store_id())?;
             let opened = open_index(&folder, &keyring, &covered, state.writable(), report)?;
@@ -216,7 +226,9 @@ impl Store {
             inner.maintain(Work::Renew(Vec::new(), 0));
         }
         let threads = Mutex::new(threads);
-        Ok((Self { inner, threads }, report))
+        let store = Self { inner, threads };
+        report.migrated = schema::migrate(&store, schema, &schema::STEPS)?;
+        Ok((store, report))
     }
 
     /// The value of a record; `None` where there is none.

@@ -5,6 +5,7 @@ use super::index::{self, CleanMark, Index, SledIndex};
 use super::journal::{self, Active};
 use super::keyring::Keyring;
 use super::mutation::Mutation;
+use super::schema;
 use super::snapshot::{self, Covered};
 use super::{OpenReport, folder};
 use redan_hal::keys::KeyDevice;
@@ -43,6 +44,7 @@ pub(super) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, S
         1,
         journal::Position::birth(keyring.store_id()),
     )?;
+    schema::write(folder, schema::CURRENT)?;
     folder::replace(&Keyring::path(folder), &file)?;
     Ok(keyring)
 }

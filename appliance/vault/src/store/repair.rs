@@ -186,9 +186,9 @@ impl std::fmt::Display for Repair {
         for loss in &self.losses {
             writeln!(text, "{loss}")?;
         }
-        write!(
+        writeln!(
             f,
-            "{text}{} records could be read; the damaged files are in {}\n",
+            "{text}{} records could be read; the damaged files are in {}",
             self.records,
             self.kept.display()
         )

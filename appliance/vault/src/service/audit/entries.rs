@@ -129,10 +129,11 @@ impl Draft {
         batch: &mut Batch<'_>,
         frontier: &mut Frontier,
         cipher: &Xaes,
+        ahead: bool,
     ) -> Result<(), VaultError> {
         let sequence = frontier.size();
         match self.ahead.get() {
-            Some(placed) if placed.sequence == sequence => {
+            Some(placed) if ahead && placed.sequence == sequence => {
                 batch.add(placed.record.clone());
                 frontier.append(placed.hash);
             }

@@ -13,7 +13,7 @@ pub(crate) use export::Export;
 
 use super::VaultError;
 use super::change::{Change, decode, encode};
-use crate::store::{GroupCommit, Member, Name, Store, Tree, Xaes};
+use crate::store::{GroupCommit, Member, Name, Store, StoreError, Tree, Xaes};
 use entries::{Draft, Prepared};
 use redan_audit::{Checkpoint, Frontier, Hash, LogKey};
 use redan_hal::keys::{Algorithm, KeyDevice};
@@ -200,7 +200,11 @@ impl AuditLog {
 
     fn write(&self, group: &[Member<Arc<Job>>]) -> Result<(), VaultError> {
         let mut live = self.live();
-        let result = self.write_after(&mut live, group);
+        let mut result = self.write_after(&mut live, group, true);
+        if matches!(result, Err(VaultError::Store(StoreError::Stale(_)))) {
+            // The store's keys were rotated since the entries were sealed.
+            result = self.write_after(&mut live, group, false);
+        }
         if let Some(last) = group.last() {
             let joined = last.before + last.job.entries.len() as u64;
             self.offset
@@ -209,14 +213,15 @@ impl AuditLog {
         result
     }
 
-    fn write_after(&self, live: &mut Live, group: &[Member<Arc<Job>>]) -> Result<(), VaultError> {
+    /// `ahead`: whether what the callers have sealed may be taken.
+    fn write_after(&self, live: &mut Live, group: &[Member<Arc<Job>>], ahead: bool) -> Result<(), VaultError> {
         let mut frontier = live.frontier.clone();
         let mut batch = self.store.batch();
         let mut strangers = HashMap::new();
         for Member { job, .. } in group {
             for draft in &job.entries {
                 let cipher = self.cipher(draft.person(), &mut strangers)?;
-                draft.add_to(&self.store, &mut batch, &mut frontier, &cipher)?;
+                draft.add_to(&self.store, &mut batch, &mut frontier, &cipher, ahead)?;
             }
             job.changes.iter().try_for_each(|change| change.add_to(&mut batch))?;
         }
