@@ -131,7 +131,11 @@ pub(super) fn open_index(
     };
     report.snapshot_damaged = !intact;
     report.cut.clone_from(&replay.cut);
-    report.rebuilt = (!report.created).then_some(reason);
+    report.rebuilt = (!report.created).then_some(if writable && index.sled().is_none() {
+        format!("{reason}; it is kept in memory, for the disk is almost full or the database failed")
+    } else {
+        reason
+    });
     check(keyring, &index, report).map_err(StoreError::Index)?;
     Ok(Opened {
         index,

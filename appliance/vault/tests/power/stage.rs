@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 pub(crate) const ROLE: &str = "REDAN_TEST_POWER_ROLE";
-pub(crate) const IMAGE: u64 = 96 << 20;
+pub(crate) const IMAGE: u64 = 160 << 20;
 /// Nothing here takes that long; whatever does is an error.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -164,11 +164,12 @@ pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<O
     if again {
         change(&store, 0, current(&store, 0).map_err(text)? + 1).map_err(text)?;
         store.close().map_err(text)?;
+        let notes = store.notes();
         drop((store, state));
         let (_state, _store, report, _device) = open(folder)?;
         sound(&report)?;
         if let Some(why) = report.rebuilt {
-            return Err(format!("after an orderly end: {why}"));
+            return Err(format!("after an orderly end: {why}; {notes:?}"));
         }
     }
     Ok(report)
