@@ -8,6 +8,7 @@
 //!
 //! Forty cuts in the ordinary run, over a thousand where `REDAN_TEST_ALL` is set. Needs root, FUSE and loop devices; elsewhere it
 //! says that it is skipped.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,
     clippy::panic,
