@@ -15,6 +15,7 @@ mod log;
 pub mod manifest;
 mod options;
 mod outbox;
+mod rules;
 mod service;
 mod start;
 mod state;

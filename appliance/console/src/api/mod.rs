@@ -16,6 +16,7 @@ pub mod model;
 mod overview;
 mod session;
 mod transit;
+mod waf;
 
 pub use caller::{Caller, Client};
 pub(crate) use convert::{pending, version};
