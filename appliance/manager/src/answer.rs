@@ -96,6 +96,7 @@ impl Answerer {
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
+            OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
             OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
@@ -104,6 +105,8 @@ impl Answerer {
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
+            // The only one of these that the vault answers so.
+            ManagerVaultReply::Done => OperatorReply::KeysRotated,
             ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
             _ => return Err(odd_answer()),
         })

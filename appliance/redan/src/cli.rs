@@ -60,6 +60,9 @@ pub(crate) enum Command {
         #[arg(value_name = "ADDRESS")]
         network: Cidr,
     },
+    /// The vault's own keys.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Show what is blocked.
     Blocklist,
     /// Show what each rule of the packet filter counted.
@@ -67,6 +70,13 @@ pub(crate) enum Command {
     /// Check the web application firewall's rules, explain its verdicts, see what it found, make exceptions.
     #[command(subcommand)]
     Waf(WafCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Give the store and everything in it new keys, while it serves. What is stored is encrypted anew behind that, and the old
+    /// keys are destroyed.
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

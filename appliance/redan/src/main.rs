@@ -16,6 +16,7 @@ mod password;
 mod status;
 mod table;
 mod transaction;
+mod vault;
 mod waf;
 
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ use clap::Parser;
 use redan_types::SecretString;
 
 use crate::appliance::Appliance;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, VaultCommand};
 use crate::error::CommandError;
 
 /// What a command has to say.
@@ -100,6 +101,7 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
         Command::User(command) => accounts::users(&open()?, command),
+        Command::Vault(VaultCommand::Rotate) => vault::rotate(&open()?),
         Command::Waf(command) => waf::run(command, open),
     }
 }

@@ -174,6 +174,8 @@ pub enum OperatorRequest {
     Network(NetworkRequest),
     /// The vault's state.
     VaultHealth,
+    /// New keys for the store.
+    RotateKeys,
     /// The certificates in use.
     Certificates,
     /// What the web application firewall found.
@@ -197,6 +199,8 @@ pub enum OperatorReply {
     Network(NetworkReply),
     /// From the vault.
     VaultHealth(VaultHealth),
+    /// To `RotateKeys`: they are in use.
+    KeysRotated,
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
     /// From the vault.

@@ -279,6 +279,11 @@ pub enum ManagerVaultRequest {
     },
     /// Check the whole log now, for an operator.
     AuditVerify,
+    /// Give the store and every tree a new key; what is stored is encrypted anew behind that.
+    RotateKeys {
+        /// Who asks.
+        actor: Actor,
+    },
     /// What the web application firewall found, for an operator.
     Waf(WafRequest),
     /// Is the vault well?

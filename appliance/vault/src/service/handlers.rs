@@ -7,7 +7,7 @@ use super::configurations::Configurations;
 use super::pool::Pool;
 use super::{Vault, VaultError};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest};
-use redan_ipc::messages::audit::{Actor, AuditEvent, ExportPart};
+use redan_ipc::messages::audit::{Actor, ExportPart};
 use redan_ipc::messages::vault::{
     Certificate, CertificateOwner, ConsoleVaultReply, ConsoleVaultRequest, ManagerVaultReply, ManagerVaultRequest,
     ProxyVaultReply, ProxyVaultRequest, VaultRefusal,
@@ -210,6 +210,9 @@ impl Vault {
                     vault.audit.verify().map(Reply::AuditVerified)
                 });
             }
+            Request::RotateKeys { actor } => self.later(&self.disk, responder, refused, move |vault| {
+                vault.rotate_keys(&actor).map(|()| Reply::Done)
+            }),
             Request::Waf(request) => self.awaited(&self.reading, responder, refused, move |vault| {
                 vault.waf.answer(&request).map(Reply::Waf)
             }),
@@ -219,10 +222,6 @@ impl Vault {
                 });
             }
         }
-    }
-
-    fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
-        Ok(self.audit.append(events, Vec::new())?)
     }
 
     fn ensure_certificate(&self, owner: &CertificateOwner, names: &[HostName]) -> Result<Certificate, VaultError> {

@@ -32,7 +32,7 @@ use certificates::Certificates;
 use configurations::Configurations;
 use pool::Pool;
 use redan_hal::keys::{KeyDevice, KeyError};
-use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
+use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, Outcome, VerifyReport};
 use redan_ipc::messages::vault::{VaultHealth, VaultRefusal};
 use redan_types::{Process, SecretString, Timestamp, UserName};
 use signer::Signers;
@@ -82,7 +82,10 @@ impl From<VaultError> for VaultRefusal {
             VaultError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Index(_))) => {
                 Self::Damaged(error.to_string())
             }
-            VaultError::Store(error @ StoreError::TooLarge { .. }) => Self::Refused(error.to_string()),
+            VaultError::Store(error @ (StoreError::TooLarge { .. } | StoreError::Rotating)) => {
+                Self::Refused(error.to_string())
+            }
+            VaultError::Store(StoreError::Stale(_)) => Self::Busy,
             VaultError::Store(error) => Self::Unwritable(error.to_string()),
             error @ VaultError::Form(_) => Self::Damaged(error.to_string()),
             error @ (VaultError::Device(_) | VaultError::Thread(_)) => Self::Unwritable(error.to_string()),
@@ -133,6 +136,11 @@ impl Vault {
         let mut notes = describe(&report);
         let (audit, found) = AuditLog::open(Arc::clone(&store), Arc::clone(&device))?;
         notes.extend(found);
+        if let Some(signed) = audit.checkpointed().filter(|signed| *signed > now) {
+            notes.push(format!(
+                "the clock says {now}, but the audit log's last checkpoint was signed at {signed}: the clock went back"
+            ));
+        }
         let audit = Arc::new(audit);
         let signers = Arc::new(Signers::default());
         let (certificates, found) = Certificates::open(&store, &*device, &signers, now)?;
@@ -183,6 +191,55 @@ impl Vault {
         self.certificates.authority()
     }
 
+    /// Records events; they are durable when this returns. At most 256.
+    ///
+    /// # Errors
+    /// The store cannot be written, or an event is not of a form that the log takes.
+    pub fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
+        Ok(self.audit.append(events, Vec::new())?)
+    }
+
+    /// Checks the whole audit log, and names every mistake.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn verify_log(&self) -> Result<VerifyReport, VaultError> {
+        self.audit.verify()
+    }
+
+    /// A page of the audit log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn search_log(&self, query: &AuditQuery) -> Result<AuditPage, VaultError> {
+        self.audit.search(query)
+    }
+
+    /// Gives the store and every tree a new key, for an actor who may have that done; both the wish and a failure are in the log.
+    ///
+    /// # Errors
+    /// A rotation is under way, the store cannot be written, or the key device failed: the keys are as before.
+    pub fn rotate_keys(&self, actor: &Actor) -> Result<(), VaultError> {
+        let mut event = self.event("vault.keys-rotated", Outcome::Succeeded);
+        event.actor = actor.clone();
+        self.audit.append(std::slice::from_ref(&event), Vec::new())?;
+        let result = self.store.rotate_keys(&*self.device);
+        if let Err(error) = &result {
+            event.outcome = Outcome::Failed;
+            event.message = error.to_string();
+            self.try_to("record a failed rotation", self.audit.append(&[event], Vec::new()));
+        }
+        Ok(result?)
+    }
+
+    /// What was found at the start and went wrong since, in words.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        notes.extend(self.store.notes());
+        notes
+    }
+
     /// Does what has to be done now and then: stores last uses, ends sessions, signs a checkpoint, reports refused signatures.
     pub fn keep_house(&self) {
         if self.store.unwritable().is_some() {
@@ -213,13 +270,11 @@ impl Vault {
     }
 
     fn health(&self) -> VaultHealth {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        notes.extend(self.store.notes());
         VaultHealth {
             device: self.device.identity().to_string(),
             evaluation_only: !self.device.capabilities().protects_keys,
             unwritable: self.store.unwritable(),
-            notes,
+            notes: self.notes(),
             audit_size: self.audit.size(),
             checkpoint: self.audit.checkpointed(),
             disk: self.store.disk(),
@@ -275,6 +330,14 @@ fn describe(report: &OpenReport) -> Vec<String> {
             "a write was cut short in {} at byte {offset}; nothing in it had been acknowledged",
             path.display()
         ));
+    }
+    if let Some(repair) = &report.repaired {
+        notes.push(format!(
+            "the store was damaged and was opened without what cannot be read, as it was allowed to: {repair}"
+        ));
+    }
+    if report.renewed {
+        notes.push("the end before was not orderly: the journal's end was written anew and synced".to_owned());
     }
     if report.snapshot_damaged {
         notes.push("a snapshot of the store is damaged; the damaged records are named below".to_owned());

@@ -2,7 +2,9 @@
 //!
 //! The file `keyring` holds the store key sealed by the device, and for each tree its encryption keys (by version) and its naming
 //! key, each sealed under the store key. A record's own key is derived from its tree's key and its nonce, which is what XAES does.
-//! A record names the version of its key, so that a tree's key can be rotated while old records are still readable.
+//! A record names the version of its key, so that a tree's key can be rotated while old records are still readable (`rotate`).
+
+mod rotate;
 
 use super::error::StoreError;
 use super::folder;
@@ -15,18 +17,20 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
 /// The keys of an open store.
 pub(crate) struct Keyring {
     store_id: [u8; 16],
-    trees: BTreeMap<Tree, TreeKeys>,
+    /// Replaced as a whole when keys change.
+    trees: RwLock<BTreeMap<Tree, Arc<TreeKeys>>>,
 }
 
 struct TreeKeys {
     naming: SecretBytes,
     /// By version; new records use the highest.
-    encryption: BTreeMap<u32, Xaes>,
+    encryption: BTreeMap<u32, Arc<Xaes>>,
 }
 
 impl Keyring {
@@ -115,8 +119,8 @@ impl Keyring {
         name: Name<'_>,
         value: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
-        let (version, cipher) = self
-            .keys(tree)?
+        let keys = self.keys(tree)?;
+        let (version, cipher) = keys
             .encryption
             .last_key_value()
             .ok_or(StoreError::Library("find a tree's key"))?;
@@ -169,9 +173,12 @@ impl Keyring {
         parts().ok_or_else(|| StoreError::Corrupt { tree, key: key.clone() })
     }
 
-    fn keys(&self, tree: Tree) -> Result<&TreeKeys, StoreError> {
+    fn keys(&self, tree: Tree) -> Result<Arc<TreeKeys>, StoreError> {
         self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .get(&tree)
+            .map(Arc::clone)
             .ok_or(StoreError::Library("find a tree's keys in a store opened read-only"))
     }
 }
@@ -271,24 +278,50 @@ impl KeyringFile {
     }
 
     fn add(&mut self, tree: Tree, store_key: &Xaes, device: &dyn KeyDevice) -> Result<(), StoreError> {
-        let wrap = |purpose, version| -> Result<Wrapped, StoreError> {
-            let mut key = [0; KEY_LENGTH];
-            device.random(&mut key)?;
-            let mut nonce = [0; NONCE_LENGTH];
-            device.random(&mut nonce)?;
-            let context = self.key_context(tree.id(), purpose, version);
-            let tag = store_key
-                .seal(&nonce, &context, &mut key)
-                .ok_or(StoreError::Library("wrap a key"))?;
-            Ok(Wrapped { nonce, key, tag })
+        let make = |purpose, version| -> Result<Wrapped, StoreError> {
+            let key = random_key(device)?;
+            self.wrap(store_key, (tree.id(), purpose, version), key.expose(), device)
         };
         let stored = StoredTree {
             tree: tree.id(),
-            naming: wrap(NAMING, 0)?,
-            encryption: vec![(FIRST_VERSION, wrap(ENCRYPTION, FIRST_VERSION)?)],
+            naming: make(NAMING, 0)?,
+            encryption: vec![(FIRST_VERSION, make(ENCRYPTION, FIRST_VERSION)?)],
         };
         self.trees.push(stored);
         Ok(())
+    }
+
+    /// Seals a tree's key (tree, purpose, version) under the store key.
+    fn wrap(
+        &self,
+        store_key: &Xaes,
+        (tree, purpose, version): (u8, u8, u32),
+        key: &[u8],
+        device: &dyn KeyDevice,
+    ) -> Result<Wrapped, StoreError> {
+        const FAILED: StoreError = StoreError::Library("wrap a key");
+        let mut key: [u8; KEY_LENGTH] = key.try_into().map_err(|_| FAILED)?;
+        let mut nonce = [0; NONCE_LENGTH];
+        device.random(&mut nonce)?;
+        let context = self.key_context(tree, purpose, version);
+        let tag = store_key.seal(&nonce, &context, &mut key).ok_or(FAILED)?;
+        Ok(Wrapped { nonce, key, tag })
+    }
+
+    /// A tree's key (tree, purpose, version) in the clear.
+    fn unwrap(
+        &self,
+        path: &Path,
+        store_key: &Xaes,
+        (tree, purpose, version): (u8, u8, u32),
+        wrapped: &Wrapped,
+    ) -> Result<Zeroizing<[u8; KEY_LENGTH]>, StoreError> {
+        let mut key = Zeroizing::new(wrapped.key);
+        let context = self.key_context(tree, purpose, version);
+        store_key
+            .open(&wrapped.nonce, &context, &mut *key, &wrapped.tag)
+            .map(|()| key)
+            .ok_or_else(|| StoreError::damaged(path, 0, "a tree's key does not authenticate"))
     }
 
     fn unlock(&self, path: &Path, store_key: &Xaes) -> Result<Keyring, StoreError> {
@@ -296,28 +329,18 @@ impl KeyringFile {
         for stored in &self.trees {
             // A tree of a newer version is of no use to this one, and does no harm.
             let Some(tree) = Tree::parse(stored.tree) else { continue };
-            let unwrap = |wrapped: &Wrapped, purpose, version| {
-                let mut key = Zeroizing::new(wrapped.key);
-                store_key
-                    .open(
-                        &wrapped.nonce,
-                        &self.key_context(stored.tree, purpose, version),
-                        &mut *key,
-                        &wrapped.tag,
-                    )
-                    .map(|()| key)
-                    .ok_or_else(|| StoreError::damaged(path, 0, "a tree's key does not authenticate"))
-            };
-            let naming = SecretBytes::new(unwrap(&stored.naming, NAMING, 0)?.to_vec());
+            let naming = self.unwrap(path, store_key, (stored.tree, NAMING, 0), &stored.naming)?;
+            let naming = SecretBytes::new(naming.to_vec());
             let mut encryption = BTreeMap::new();
             for (version, wrapped) in &stored.encryption {
-                encryption.insert(*version, Xaes::new(&*unwrap(wrapped, ENCRYPTION, *version)?));
+                let key = self.unwrap(path, store_key, (stored.tree, ENCRYPTION, *version), wrapped)?;
+                encryption.insert(*version, Arc::new(Xaes::new(&key)));
             }
-            trees.insert(tree, TreeKeys { naming, encryption });
+            trees.insert(tree, Arc::new(TreeKeys { naming, encryption }));
         }
         Ok(Keyring {
             store_id: self.store_id,
-            trees,
+            trees: RwLock::new(trees),
         })
     }
 }

@@ -13,8 +13,8 @@ pub(crate) use export::Export;
 
 use super::VaultError;
 use super::change::{Change, decode, encode};
-use crate::store::{Name, Store, Tree, Xaes};
-use entries::Prepared;
+use crate::store::{GroupCommit, Member, Name, Store, StoreError, Tree, Xaes};
+use entries::{Draft, Prepared};
 use redan_audit::{Checkpoint, Frontier, Hash, LogKey};
 use redan_hal::keys::{Algorithm, KeyDevice};
 use redan_ipc::messages::audit::AuditEvent;
@@ -22,7 +22,8 @@ use redan_ipc::messages::vault::VaultRefusal;
 use redan_types::{KeyId, SecretBytes, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The log.
 #[derive(Debug)]
@@ -31,9 +32,11 @@ pub(crate) struct AuditLog {
     device: Arc<dyn KeyDevice>,
     key: LogKey,
     signer: KeyId,
-    // Lock order: `queue` alone; `live`, then `people`.
-    queue: Mutex<Queue>,
-    turn: Condvar,
+    queue: GroupCommit<Arc<Job>, Result<(), VaultRefusal>>,
+    /// What is to be added to the number of events that joined the queue before one to get its place in the tree. Right unless a
+    /// group is refused meanwhile: it only spares the one who writes for a group the sealing of all its entries.
+    offset: AtomicU64,
+    // Lock order: `live`, then `people`; neither is held while joining the queue.
     live: Mutex<Live>,
     people: Mutex<HashMap<String, Arc<Xaes>>>,
 }
@@ -45,17 +48,11 @@ struct Live {
     checkpoint: Option<Signed>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    writing: bool,
-}
-
+/// What one caller wants recorded.
 #[derive(Debug)]
-struct Waiting {
-    entries: Vec<Prepared>,
+struct Job {
+    entries: Vec<Draft>,
     changes: Vec<Change>,
-    outcome: Arc<OnceLock<Result<(), VaultRefusal>>>,
 }
 
 /// A checkpoint as it is stored.
@@ -156,8 +153,8 @@ impl AuditLog {
             device,
             key,
             signer: identity.key,
-            queue: Mutex::default(),
-            turn: Condvar::new(),
+            queue: GroupCommit::new(GROUP),
+            offset: AtomicU64::new(frontier.size()),
             live: Mutex::new(Live { frontier, checkpoint }),
             people: Mutex::default(),
         };
@@ -176,52 +173,57 @@ impl AuditLog {
             )));
         }
         let entries = events.iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        let outcome = Arc::new(OnceLock::new());
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.waiting.push(Waiting {
-            entries,
+        let weight =
+            entries.iter().map(Prepared::weight).sum::<usize>() + changes.iter().map(Change::weight).sum::<usize>();
+        let job = Arc::new(Job {
+            entries: entries.into_iter().map(Draft::new).collect(),
             changes,
-            outcome: Arc::clone(&outcome),
         });
-        loop {
-            if let Some(outcome) = outcome.get() {
-                return outcome.clone();
+        let place = self.queue.join(Arc::clone(&job), weight, job.entries.len() as u64);
+        self.seal_ahead(&job, place.before);
+        self.queue
+            .finish(&place, |group| self.write(group).map_err(VaultRefusal::from))
+    }
+
+    /// Seals a caller's entries on its own thread, for the places that they will probably have.
+    fn seal_ahead(&self, job: &Job, before: u64) {
+        let first = self.offset.load(Ordering::Relaxed).wrapping_add(before);
+        for (draft, sequence) in job.entries.iter().zip(first..) {
+            let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = people.get(draft.person()).map(Arc::clone);
+            drop(people);
+            if let Some(cipher) = known {
+                draft.seal_ahead(&self.store, sequence, &cipher);
             }
-            if queue.writing {
-                queue = self.turn.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.writing = true;
-            let count = queue.waiting.len().min(GROUP);
-            let group: Vec<_> = queue.waiting.drain(..count).collect();
-            drop(queue);
-            let result = self.write(&group).map_err(VaultRefusal::from);
-            queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.writing = false;
-            for waiting in group {
-                // Each is set once: a group is taken out of the queue by one writer.
-                let _ = waiting.outcome.set(result.clone());
-            }
-            self.turn.notify_all();
         }
     }
 
-    fn write(&self, group: &[Waiting]) -> Result<(), VaultError> {
+    fn write(&self, group: &[Member<Arc<Job>>]) -> Result<(), VaultError> {
         let mut live = self.live();
+        let mut result = self.write_after(&mut live, group, true);
+        if matches!(result, Err(VaultError::Store(StoreError::Stale(_)))) {
+            // The store's keys were rotated since the entries were sealed.
+            result = self.write_after(&mut live, group, false);
+        }
+        if let Some(last) = group.last() {
+            let joined = last.before + last.job.entries.len() as u64;
+            self.offset
+                .store(live.frontier.size().wrapping_sub(joined), Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// `ahead`: whether what the callers have sealed may be taken.
+    fn write_after(&self, live: &mut Live, group: &[Member<Arc<Job>>], ahead: bool) -> Result<(), VaultError> {
         let mut frontier = live.frontier.clone();
         let mut batch = self.store.batch();
         let mut strangers = HashMap::new();
-        for waiting in group {
-            for entry in &waiting.entries {
-                let cipher = self.cipher(&entry.person, &mut strangers)?;
-                entry
-                    .seal(frontier.size(), &cipher)?
-                    .add_to(&mut batch, &mut frontier)?;
+        for Member { job, .. } in group {
+            for draft in &job.entries {
+                let cipher = self.cipher(draft.person(), &mut strangers)?;
+                draft.add_to(&self.store, &mut batch, &mut frontier, &cipher, ahead)?;
             }
-            waiting
-                .changes
-                .iter()
-                .try_for_each(|change| change.add_to(&mut batch))?;
+            job.changes.iter().try_for_each(|change| change.add_to(&mut batch))?;
         }
         if frontier.size() != live.frontier.size() {
             let head = Head {
@@ -235,7 +237,6 @@ impl AuditLog {
         }
         batch.commit()?;
         live.frontier = frontier;
-        drop(live);
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         if people.len() + strangers.len() > PEOPLE {
             people.clear();
@@ -364,8 +365,8 @@ const HEAD: &[u8] = b"audit head";
 const VERSION: u8 = 1;
 /// Events in one call.
 const EVENTS: usize = 256;
-/// Callers in one group.
-const GROUP: usize = 256;
+/// Bytes of one group: hundreds of events, and far below what one change of the store may hold.
+const GROUP: usize = 1 << 20;
 /// Keys kept ready.
 const PEOPLE: usize = 4_096;
 
