@@ -90,6 +90,7 @@ impl Answerer {
             OperatorRequest::AuditExport { from } => ManagerVaultRequest::AuditExport { from },
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
+            OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
@@ -98,6 +99,7 @@ impl Answerer {
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
+            ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
         })
     }

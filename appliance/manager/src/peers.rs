@@ -7,7 +7,7 @@ use redan_ipc::Pair;
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
 use redan_ipc::messages::audit::{Actor, AuditEvent};
 use redan_ipc::messages::status::{SupervisorReply, SupervisorRequest};
-use redan_ipc::messages::vault::{CommitState, ManagerVaultReply, ManagerVaultRequest, Version};
+use redan_ipc::messages::vault::{CommitState, ManagerVaultReply, ManagerVaultRequest, VaultRefusal, Version};
 use redan_ipc::messages::{
     ManagerBlocklist, ManagerConsole, ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault,
 };
@@ -66,16 +66,25 @@ impl Peers {
     /// [`Unavailable`] where it does not answer or refuses.
     pub fn ask_vault(&self, request: &ManagerVaultRequest) -> Result<ManagerVaultReply, Unavailable> {
         // The whole log is read for that; everybody else who asks the vault through this wire waits meanwhile.
-        let patience = if matches!(request, ManagerVaultRequest::AuditVerify) {
-            WHOLE_LOG
-        } else {
-            VAULT
+        // So is the whole store when the vault is unsealed.
+        let patience = match request {
+            ManagerVaultRequest::AuditVerify | ManagerVaultRequest::Seal { .. } => WHOLE_LOG,
+            _ => VAULT,
         };
         match self.vault.call(request, patience) {
             Ok(ManagerVaultReply::Refused(refusal)) => Err(Unavailable(refusal.to_string())),
             Ok(reply) => Ok(reply),
             Err(error) => Err(Unavailable(format!("the vault: {error}"))),
         }
+    }
+
+    /// Whether the vault says that it is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(
+            self.vault.call(&ManagerVaultRequest::CommitState, VAULT),
+            Ok(ManagerVaultReply::Refused(VaultRefusal::Sealed(_)))
+        )
     }
 
     /// Asks the supervisor.

@@ -62,6 +62,7 @@ impl Appliance {
     pub(crate) fn ask(&self, request: &OperatorRequest) -> Result<OperatorReply, CommandError> {
         let patience = match request {
             OperatorRequest::AuditVerify
+            | OperatorRequest::Seal(_)
             | OperatorRequest::Manager(
                 ManagerRequest::Commit { .. } | ManagerRequest::Confirm { .. } | ManagerRequest::Rollback { .. },
             ) => LONG_PATIENCE,

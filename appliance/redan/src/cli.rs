@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Search, export and verify the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show what opens the vault, close it, open it. Recovery keys and shares are asked for, or read from standard input.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Show and change users. Passwords are asked for, or read from standard input.
     #[command(subcommand)]
     User(UserCommand),
@@ -62,6 +65,39 @@ pub(crate) enum Command {
     Blocklist,
     /// Show what each rule of the packet filter counted.
     Counters,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Say whether the vault is open, and what opens it.
+    Status {
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the vault: no new connection, no sign-in, until somebody brings the recovery.
+    Seal,
+    /// Open the vault with the recovery key, or with as many of its shares as it needs.
+    Unseal {
+        /// Forget the shares brought so far instead.
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Make a recovery key or shares, or replace those there are. They are printed once.
+    Recovery {
+        /// How many shares; 1 is a recovery key.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        shares: u8,
+        /// How many of them open the vault.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        threshold: u8,
+    },
+    /// Seal the store anew to the key device that is there, and to the machine's present state.
+    Reseal {
+        /// To no device: people open the vault at each start.
+        #[arg(long)]
+        manual: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
+use crate::keydevice::Support;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
 use crate::log::{clean, say};
@@ -77,6 +78,9 @@ pub struct Supervisor {
     pub(crate) operators: Rc<OwnedFd>,
     pub(crate) document: Option<Rc<OwnedFd>>,
     pub(crate) password: Option<Rc<OwnedFd>>,
+    pub(crate) key_device: Support,
+    /// Why the vault is sealed, where it is.
+    pub(crate) sealed: Option<String>,
     ready: Option<File>,
     /// The next group of [`crate::manifest::STOP`] to be stopped, once the end has begun.
     pub(crate) stopping: Option<usize>,
@@ -136,6 +140,8 @@ impl Supervisor {
             .map(|identity| identity.uid);
         let store = OwnedFd::from(store(&options.state, owner)?);
         let document = options.configuration.as_deref().map(document).transpose()?.map(Rc::new);
+        let has_users = is_root && options.mode != Mode::EvaluationUser;
+        let key_device = Support::new(options.key_device.clone(), has_users)?;
         let ground = Ground {
             mode: options.mode,
             threads: options.threads,
@@ -156,6 +162,8 @@ impl Supervisor {
             operators: Rc::new(operators),
             document,
             password,
+            key_device,
+            sealed: None,
             ready,
             stopping: None,
             _run: run,
@@ -417,6 +425,23 @@ impl Supervisor {
                 Self::broken(service, "it says that it is ready before it has entered its sandbox");
             }
             FromService::Ready => {}
+            FromService::Needs(_) | FromService::Sealed { .. } if process != Process::Vault => {
+                Self::broken(service, "it says what only the vault may say");
+            }
+            FromService::Needs(need) => {
+                let parcel = self.key_device.supply(need);
+                self.send(index, parcel);
+            }
+            FromService::Sealed { why } => {
+                self.sealed = why.as_deref().map(clean);
+                match &self.sealed {
+                    None => say(SELF, "the vault is open"),
+                    Some(why) => {
+                        say(SELF, &format!("the vault is sealed: {why}"));
+                        self.tell_sealed();
+                    }
+                }
+            }
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
                 let message = clean(&message);
@@ -443,6 +468,7 @@ impl Supervisor {
                 .is_some_and(|process| process.child.pid() == pid)
         };
         let Some(index) = self.services.iter().position(is_it) else {
+            self.key_device.buried(pid);
             return;
         };
         // What it said last may still be in the channel.
@@ -506,6 +532,15 @@ impl Supervisor {
             let why: String = why.chars().take(600).collect();
             // Where the launcher does not read, there is the log.
             let _ = ready.write(format!("refused {}\n", clean(&why)).as_bytes());
+        }
+    }
+
+    /// Tells the launcher that people have to open the vault.
+    fn tell_sealed(&mut self) {
+        if let (Some(ready), Some(why)) = (&mut self.ready, &self.sealed) {
+            let why: String = why.chars().take(600).collect();
+            // Where the launcher does not read, there is the log.
+            let _ = ready.write(format!("sealed {why}\n").as_bytes());
         }
     }
 

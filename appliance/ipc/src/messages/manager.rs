@@ -3,6 +3,7 @@
 use super::accounts::{AccountReply, AccountRequest};
 use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
+use super::seal::{SealReply, SealRequest};
 use super::status::ApplianceStatus;
 use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
 use redan_types::{Generation, Timestamp};
@@ -171,6 +172,8 @@ pub enum OperatorRequest {
     VaultHealth,
     /// The certificates in use.
     Certificates,
+    /// What opens the vault.
+    Seal(SealRequest),
 }
 
 /// The answer to an operator.
@@ -192,6 +195,8 @@ pub enum OperatorReply {
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
+    /// From the vault.
+    Seal(SealReply),
     /// Not done, and why.
     Refused(String),
 }

@@ -2,6 +2,7 @@
 
 use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::seal::{SealReply, SealRequest};
 use super::traffic::TrafficSample;
 use super::transit::{TransitReply, TransitRequest};
 use crate::slice::VaultSlice;
@@ -139,6 +140,15 @@ pub enum ConsoleVaultRequest {
     },
     /// Is the vault well?
     Health,
+    /// What opens the vault. The vault checks what the actor may.
+    Seal {
+        /// Who asks; nobody known where nobody can sign in.
+        actor: Actor,
+        /// From where.
+        address: IpAddr,
+        /// The question or change.
+        request: SealRequest,
+    },
 }
 
 /// To the console.
@@ -168,6 +178,8 @@ pub enum ConsoleVaultReply {
     Health(VaultHealth),
     /// To `Transit`.
     Transit(TransitReply),
+    /// To `Seal`.
+    Seal(SealReply),
     /// Not done.
     Refused(VaultRefusal),
 }
@@ -271,6 +283,13 @@ pub enum ManagerVaultRequest {
     AuditVerify,
     /// Is the vault well?
     Health,
+    /// What opens the vault, for an operator.
+    Seal {
+        /// Who asks.
+        actor: Actor,
+        /// The question or change.
+        request: SealRequest,
+    },
 }
 
 /// To the manager.
@@ -298,6 +317,8 @@ pub enum ManagerVaultReply {
     AuditVerified(VerifyReport),
     /// To `Health`.
     Health(VaultHealth),
+    /// To `Seal`.
+    Seal(SealReply),
     /// Not done.
     Refused(VaultRefusal),
 }

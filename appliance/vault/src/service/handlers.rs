@@ -128,6 +128,8 @@ impl Vault {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
         }
     }
 
@@ -207,6 +209,8 @@ impl Vault {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
         }
     }
 

@@ -5,6 +5,7 @@
 //! * `accounts`: users, sessions, API keys. `audit`: the log. `configurations`: versions and which one runs.
 //! * `transit`: keys that applications use without having them.
 //! * `traffic`: telemetry in memory.
+//! * `room`: sealed or open.
 //! * `handlers`: which request of which wire goes where, and in which pool of threads it may wait.
 //!
 //! A wire's own thread answers at once what needs no disk and no password hash (sessions, API keys, telemetry) and hands everything
@@ -17,6 +18,7 @@ mod change;
 mod configurations;
 mod handlers;
 mod pool;
+mod room;
 mod run;
 pub mod signer;
 mod traffic;
@@ -24,7 +26,7 @@ mod transit;
 
 pub use run::{RunError, run};
 
-use crate::store::{OpenReport, StateFolder, Store, StoreError};
+use crate::store::{Direct, OpenReport, Sealing, StateFolder, Store, StoreError};
 use accounts::Accounts;
 use audit::AuditLog;
 use certificates::Certificates;
@@ -115,17 +117,30 @@ pub struct Vault {
 pub type FirstPassword = (UserName, SecretString);
 
 impl Vault {
-    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    /// Opens the vault in a locked state folder, where the store is sealed by the device itself.
     ///
     /// # Errors
-    /// The store or the key device cannot be used, or a thread not be started.
+    /// As [`Vault::open_sealed`].
     pub fn open(
         state: &StateFolder,
         device: Arc<dyn KeyDevice>,
         clock: Clock,
     ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
+        Self::open_sealed(state, &Direct(&*Arc::clone(&device)), device, clock)
+    }
+
+    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    ///
+    /// # Errors
+    /// The store or the key device cannot be used, or a thread not be started.
+    pub fn open_sealed(
+        state: &StateFolder,
+        sealing: &dyn Sealing,
+        device: Arc<dyn KeyDevice>,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
         let now = clock();
-        let (store, report) = Store::open(state, &*device)?;
+        let (store, report) = Store::open(state, sealing)?;
         let store = Arc::new(store);
         let mut notes = describe(&report);
         let (audit, found) = AuditLog::open(Arc::clone(&store), Arc::clone(&device))?;
@@ -227,6 +242,11 @@ impl Vault {
             disk: self.store.disk(),
             signatures: self.signers.signed(),
         }
+    }
+
+    /// Whether an actor of the console may do something about the seal.
+    fn may_seal(&self, actor: &Actor) -> Result<(), VaultError> {
+        self.accounts.may_administrate(accounts::Vouched::Console, actor)
     }
 
     fn now(&self) -> Timestamp {

@@ -21,12 +21,15 @@ mod journal;
 mod keyring;
 mod mutation;
 mod open;
+mod sealing;
 mod snapshot;
 mod tree;
 mod xaes;
 
 pub use error::StoreError;
 pub use folder::StateFolder;
+pub(crate) use folder::{read as read_file, replace as replace_file};
+pub use sealing::{Direct, Sealing};
 pub use group::{GroupCommit, Member, Place};
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
@@ -37,7 +40,6 @@ use journal::Active;
 use keyring::Keyring;
 use mutation::Mutation;
 use open::{create, open_index};
-use redan_hal::keys::KeyDevice;
 use snapshot::Covered;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -128,17 +130,17 @@ impl Store {
     /// # Errors
     /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
     /// no error here but an entry in the report: the others can be read.
-    pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
+    pub fn open(state: &StateFolder, sealing: &dyn Sealing) -> Result<(Self, OpenReport), StoreError> {
         let folder = state.path().join(folder::STORE);
         let mut report = OpenReport::default();
         if state.writable() {
             folder::create(&folder)?;
         }
-        let keyring = match Keyring::open(&folder, device, state.writable())? {
+        let keyring = match Keyring::open(&folder, sealing, state.writable())? {
             Some(keyring) => keyring,
             None => {
                 report.created = true;
-                create(&folder, device)?
+                create(&folder, sealing)?
             }
         };
         let covered = snapshot::newest(&folder, keyring.store_id())?;
@@ -186,6 +188,14 @@ impl Store {
         inner.maintain(Work::Rotated(opened.last_segment + 1));
         let threads = Mutex::new(threads);
         Ok((Self { inner, threads }, report))
+    }
+
+    /// Whether this opens the store in a locked state folder; changes nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_opened_by(state: &StateFolder, sealing: &dyn Sealing) -> Result<(), StoreError> {
+        Keyring::open(&state.path().join(folder::STORE), sealing, false).map(drop)
     }
 
     /// The value of a record; `None` where there is none.

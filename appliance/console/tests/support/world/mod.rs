@@ -249,6 +249,7 @@ impl World {
                 })
             }
             ConsoleVaultRequest::Traffic { after } => Reply::Traffic(self.seconds(after)),
+            ConsoleVaultRequest::Seal { .. } => Reply::Refused(VaultRefusal::Missing),
             ConsoleVaultRequest::Health => Reply::Health(VaultHealth {
                 device: "software (evaluation only)".to_owned(),
                 evaluation_only: true,
