@@ -5,7 +5,10 @@
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MlockAllFlags, MprotectFlags, ProtFlags, madvise, mlock, mlockall, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MlockAllFlags, MprotectFlags, ProtFlags, madvise, mlock, mlockall, mmap_anonymous, mprotect,
+    munmap,
+};
 use rustix::process::{Resource, getrlimit};
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-redan-audit verify EXPORT [--key VKEY] [--kept CHECKPOINT] [--save CHECKPOINT]
+redan-audit verify EXPORT [--key VKEY]... [--kept CHECKPOINT] [--save CHECKPOINT]
 
 Verifies an export of Redan's audit log and says exactly what is wrong and where.
 
   --key VKEY         the log's public key, from a trusted place (name+id+base64). Without it, the key is taken
-                     from the export itself, which then proves only that it agrees with itself.
+                     from the export itself, which then proves only that it agrees with itself. Give the key inside
+                     the key device too, where the log has one: then both must have signed every checkpoint.
   --kept CHECKPOINT  a file with the last checkpoint of an earlier export: shows a log that was rewritten or cut.
   --save CHECKPOINT  writes the last verified checkpoint there, for the next time.
 
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
 
 struct Command {
     export: PathBuf,
-    key: Option<LogKey>,
+    keys: Vec<LogKey>,
     kept: Option<PathBuf>,
     save: Option<PathBuf>,
 }
@@ -75,14 +76,14 @@ impl Command {
         if arguments.next().is_none_or(|verb| verb != "verify") {
             return Err("the only command is `verify`".to_owned());
         }
-        let (mut export, mut key, mut kept, mut save) = (None, None, None, None);
+        let (mut export, mut keys, mut kept, mut save) = (None, Vec::new(), None, None);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
             let slot = match argument.to_str() {
                 Some("--key") => {
                     let text = value()?;
                     let text = text.to_str().ok_or("the key is not text")?;
-                    key = Some(LogKey::parse(text).map_err(|error| error.to_string())?);
+                    keys.push(LogKey::parse(text).map_err(|error| error.to_string())?);
                     continue;
                 }
                 Some("--kept") => (&mut kept, value()?),
@@ -95,7 +96,7 @@ impl Command {
         }
         Ok(Self {
             export: export.ok_or("which export?")?,
-            key,
+            keys,
             kept,
             save,
         })
@@ -105,7 +106,7 @@ impl Command {
 fn run(command: &Command) -> Result<Report, Box<dyn Error>> {
     let kept = command.kept.as_deref().map(read_note).transpose()?;
     let options = Options {
-        key: command.key.clone(),
+        keys: command.keys.clone(),
         kept,
     };
     let report = verify(BufReader::new(File::open(&command.export)?), &options)?;
@@ -136,11 +137,14 @@ fn describe(report: &Report) -> String {
     if let Some((last, _)) = &report.last {
         text.push_str(&format!(
             "last         {} entries, root {}, counter {}\n",
-            last.size, last.root, last.counter
+            last.size,
+            last.root,
+            last.counter
+                .map_or_else(|| "none".to_owned(), |counter| counter.to_string())
         ));
     }
     text.push_str(match report.key_source {
-        KeySource::Pinned => "key          the one you gave\n",
+        KeySource::Pinned => "key          what you gave\n",
         KeySource::Export => {
             "key          taken from the export itself: this proves only that the export agrees with itself.\n\
              \x20            Give the log's key with --key to prove that it is the appliance's.\n"

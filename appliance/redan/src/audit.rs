@@ -35,8 +35,10 @@ pub(crate) fn run(
             save,
         } => {
             let mut arguments = vec!["verify".into(), export.into_os_string()];
+            for key in key {
+                arguments.extend(["--key".into(), key.into()]);
+            }
             for (option, value) in [
-                ("--key", key.map(Into::into)),
                 ("--kept", kept.map(std::path::PathBuf::into_os_string)),
                 ("--save", save.map(std::path::PathBuf::into_os_string)),
             ] {
@@ -82,14 +84,16 @@ fn check(appliance: &Appliance) -> Result<Output, CommandError> {
         size,
         root,
         key,
+        inside,
         checkpoint,
         mistakes,
         micros,
     } = report;
     let mut text = format!(
-        "entries     {size}\nroot        {}\nkey         {}\ncheckpoint  {checkpoint}\ntook        {} ms\n",
+        "entries     {size}\nroot        {}\nkey         {}\n{}checkpoint  {checkpoint}\ntook        {} ms\n",
         clean(&root),
         clean(&key),
+        inside.map_or_else(String::new, |key| format!("in device   {}\n", clean(&key))),
         micros / 1_000
     );
     for mistake in &mistakes {

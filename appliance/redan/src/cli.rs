@@ -147,9 +147,10 @@ pub(crate) enum AuditCommand {
     Verify {
         /// The export.
         export: PathBuf,
-        /// The log's public key, from a trusted place. Without it the export's own is used, which proves less.
+        /// The log's public key, from a trusted place, and the one in its key device. Without any the export's own is used, which
+        /// proves less.
         #[arg(long, value_name = "VKEY")]
-        key: Option<String>,
+        key: Vec<String>,
         /// A checkpoint kept from an earlier export: shows a log that was rewritten or cut.
         #[arg(long, value_name = "CHECKPOINT")]
         kept: Option<PathBuf>,

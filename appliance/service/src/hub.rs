@@ -6,8 +6,8 @@ use redan_ipc::Channel;
 use redan_ipc::messages::control::{End, FromService, Listener, Need, Purpose, ToService};
 use redan_types::Generation;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

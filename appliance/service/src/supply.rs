@@ -29,7 +29,8 @@ impl Supply {
         }
         self.hub.forget_lack(need);
         self.hub.tell(&FromService::Needs(need));
-        self.hub.await_supply(need, patience, |initial| initial.take_file(purpose))
+        self.hub
+            .await_supply(need, patience, |initial| initial.take_file(purpose))
     }
 
     /// A wire to a peer that was started for it.

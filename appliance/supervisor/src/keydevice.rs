@@ -5,10 +5,10 @@
 //! ended. Neither is in the table of services: they exist only where the appliance was started with them.
 
 use redan_ipc::Channel;
+use redan_ipc::Pair;
+use redan_ipc::messages::VaultPkcs11;
 use redan_ipc::messages::control::{End, Need, Purpose, ToService};
 use redan_ipc::messages::seal::{ApprovalKey, KeyDeviceChoice};
-use redan_ipc::messages::VaultPkcs11;
-use redan_ipc::Pair;
 use redan_types::Process;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -180,7 +180,11 @@ impl Support {
 
     /// A process that has ended, which may have been the worker.
     pub(crate) fn buried(&mut self, pid: Pid) {
-        if self.worker.as_ref().is_some_and(|worker| Pid::from_child(worker) == pid) {
+        if self
+            .worker
+            .as_ref()
+            .is_some_and(|worker| Pid::from_child(worker) == pid)
+        {
             say(SELF, "the HSM's worker has ended");
             self.worker = None;
         }
@@ -211,7 +215,10 @@ impl Support {
             .stdin(Stdio::from(theirs.into_descriptor()))
             .stdout(Stdio::null())
             .spawn()?;
-        say(SELF, &format!("started the {} as process {}", Process::Pkcs11, child.id()));
+        say(
+            SELF,
+            &format!("started the {} as process {}", Process::Pkcs11, child.id()),
+        );
         self.worker = Some(child);
         Ok(ours.into_descriptor())
     }

@@ -1,8 +1,8 @@
 //! The command line, which only the launcher or the boot image writes.
 
+use crate::keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 use lexopt::{Arg, Parser, ValueExt};
 use redan_types::Mode;
-use crate::keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -139,7 +139,11 @@ fn tpm_option(tpm: &mut Option<TpmOptions>, name: &str, parser: &mut Parser) -> 
             tpm.pcrs = text
                 .split(',')
                 .filter(|pcr| !pcr.is_empty())
-                .map(|pcr| number(pcr).ok_or(OptionsError::KeyDevice("--tpm-pcrs takes numbers from 0 to 23 and commas")))
+                .map(|pcr| {
+                    number(pcr).ok_or(OptionsError::KeyDevice(
+                        "--tpm-pcrs takes numbers from 0 to 23 and commas",
+                    ))
+                })
                 .collect::<Result<_, _>>()?;
         }
         "tpm-approval-key" => tpm.approval_key = Some(value.into()),

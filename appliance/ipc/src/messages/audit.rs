@@ -166,6 +166,8 @@ pub struct VerifyReport {
     pub root: String,
     /// The log's public key in verifier form (C2SP signed note).
     pub key: String,
+    /// The public key inside the key device that signs checkpoints too, where there is one.
+    pub inside: Option<String>,
     /// When the last checkpoint was signed.
     pub checkpoint: Timestamp,
     /// Every mistake found, each with its place; empty when the log is intact.

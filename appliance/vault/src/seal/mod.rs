@@ -224,7 +224,9 @@ impl Sealing for Guard {
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guard").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Guard")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +235,10 @@ fn random(device: &dyn KeyDevice, buffer: &mut [u8]) -> Result<(), KeyError> {
     let mut mask = Zeroizing::new(vec![0; buffer.len()]);
     getrandom::fill(&mut mask).map_err(|_| KeyError::Library("give random bytes"))?;
     device.random(buffer)?;
-    buffer.iter_mut().zip(mask.iter()).for_each(|(byte, mask)| *byte ^= mask);
+    buffer
+        .iter_mut()
+        .zip(mask.iter())
+        .for_each(|(byte, mask)| *byte ^= mask);
     Ok(())
 }
 
@@ -245,14 +250,16 @@ pub(crate) fn describe(
     gathered: usize,
 ) -> SealStatus {
     let automatic = file.and_then(|file| file.automatic.as_ref());
-    let recovery = file.and_then(|file| file.recovery.as_ref()).map(|recovery| RecoveryStatus {
-        shape: RecoveryShape {
-            shares: recovery.shares,
-            threshold: recovery.threshold,
-        },
-        generation: recovery.generation,
-        made: recovery.made,
-    });
+    let recovery = file
+        .and_then(|file| file.recovery.as_ref())
+        .map(|recovery| RecoveryStatus {
+            shape: RecoveryShape {
+                shares: recovery.shares,
+                threshold: recovery.threshold,
+            },
+            generation: recovery.generation,
+            made: recovery.made,
+        });
     SealStatus {
         sealed,
         device,

@@ -175,10 +175,17 @@ mod tests {
         let made = shares(&[7; LENGTH], 2, 2, b"seed");
         assert!(combine(&[]).is_none());
         assert!(combine(&[made[0].clone(), made[0].clone()]).is_none());
-        let nowhere = Point { place: 0, ..made[0].clone() };
+        let nowhere = Point {
+            place: 0,
+            ..made[0].clone()
+        };
         assert!(combine(&[nowhere.clone()]).is_none());
         assert!(combine(&[made[0].clone(), nowhere]).is_none());
-        let refused = |shares, threshold| split::<Infallible>(&[0; LENGTH], shares, threshold, |_| Ok(())).unwrap().is_none();
+        let refused = |shares, threshold| {
+            split::<Infallible>(&[0; LENGTH], shares, threshold, |_| Ok(()))
+                .unwrap()
+                .is_none()
+        };
         assert!(refused(3, 0) && refused(3, 4) && refused(0, 0));
     }
 }

@@ -101,7 +101,9 @@ impl Share {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECK] {
-    let digest = Sha256::new_with_prefix(b"redan recovery share\0").chain_update(bytes).finalize();
+    let digest = Sha256::new_with_prefix(b"redan recovery share\0")
+        .chain_update(bytes)
+        .finalize();
     let mut check = [0; CHECK];
     check.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
     check

@@ -4,7 +4,9 @@ use redan_hal::keys::pkcs11::{self, Pkcs11Device};
 use redan_hal::keys::software::SoftwareDevice;
 use redan_hal::keys::tpm2::transport::{Connect, Packets, Stream, Transport};
 use redan_hal::keys::tpm2::{self, Tpm2Device};
-use redan_hal::keys::{Algorithm, Binding, KeyDevice, KeyError, PcrApproval, PcrSelection, PublicKey, SealPolicy, Unlock};
+use redan_hal::keys::{
+    Algorithm, Binding, KeyDevice, KeyError, PcrApproval, PcrSelection, PublicKey, SealPolicy, Unlock,
+};
 use redan_ipc::Channel;
 use redan_ipc::messages::VaultPkcs11;
 use redan_ipc::messages::control::{Need, Purpose};

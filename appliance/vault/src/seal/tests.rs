@@ -33,10 +33,17 @@ fn the_device_opens_what_it_sealed_and_the_seal_what_it_sealed() {
     let file = SealFile::read(folder.path()).unwrap().unwrap();
     let again = Guard::open_by(folder.path(), &file, &source, device).unwrap();
     let identity = again.identity();
-    assert_eq!(again.unseal(identity, b"context", &sealed).unwrap().expose(), secret.expose());
+    assert_eq!(
+        again.unseal(identity, b"context", &sealed).unwrap().expose(),
+        secret.expose()
+    );
     for (context, sealed) in [
         (&b"other"[..], sealed.clone()),
-        (b"context", { let mut altered = sealed.clone(); altered[40] ^= 1; altered }),
+        (b"context", {
+            let mut altered = sealed.clone();
+            altered[40] ^= 1;
+            altered
+        }),
         (b"context", sealed[..sealed.len() - 1].to_vec()),
     ] {
         assert!(matches!(
@@ -51,7 +58,10 @@ fn enough_shares_open_it_and_too_few_or_replaced_ones_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let (source, device) = source(folder.path());
     let guard = Guard::make(folder.path(), &source, Arc::clone(&device)).unwrap();
-    let shape = RecoveryShape { shares: 5, threshold: 3 };
+    let shape = RecoveryShape {
+        shares: 5,
+        threshold: 3,
+    };
     let first = shares(&guard.recover_by(shape, NOW).unwrap());
     let file = SealFile::read(folder.path()).unwrap().unwrap();
     let (sealed, secret) = sealed_by(&guard);
@@ -67,7 +77,10 @@ fn enough_shares_open_it_and_too_few_or_replaced_ones_do_not() {
     assert!(open(&first[..2]).is_none());
     assert!(open(&[]).is_none());
 
-    let one = RecoveryShape { shares: 1, threshold: 1 };
+    let one = RecoveryShape {
+        shares: 1,
+        threshold: 1,
+    };
     let second = shares(&guard.recover_by(one, NOW).unwrap());
     assert_eq!(second[0].generation, first[0].generation + 1);
     assert!(guard.is_opened_with(&second));

@@ -215,7 +215,7 @@ impl Vault {
         }
         self.try_to("rotate the keys of applications", self.transit.keep_house(now));
         self.try_to("store last uses", self.accounts.keep_house(now));
-        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(now));
+        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint_in_time(now));
     }
 
     /// Ends orderly: the log gets its checkpoint, the index need not be built again.
@@ -226,6 +226,9 @@ impl Vault {
             self.try_to("record the end", self.audit.append(&[event], Vec::new()));
         }
         self.keep_house();
+        if self.store.unwritable().is_none() {
+            self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(self.now()));
+        }
         self.try_to("close the store", self.store.close());
     }
 

@@ -355,7 +355,9 @@ impl Room {
         }
         let Some(key) = file.open_with(&tried.shares) else {
             tried.shares.clear();
-            return Err(refused("these shares do not open the store; begin again with the first one"));
+            return Err(refused(
+                "these shares do not open the store; begin again with the first one",
+            ));
         };
         // The device of before, or another one in its place. Without any the vault cannot count, certify or sign its log.
         let device = match self.source.open(true) {
@@ -396,7 +398,9 @@ impl Room {
             )));
         }
         if shares > 1 && threshold == 1 {
-            return Err(refused("several shares of which one is enough are several recovery keys: ask for one share"));
+            return Err(refused(
+                "several shares of which one is enough are several recovery keys: ask for one share",
+            ));
         }
         self.check_present(&guard.file().clone(), &guard, present)?;
         let mut event = self.event(asker, "vault.recovery-made", Outcome::Succeeded);
@@ -516,7 +520,9 @@ fn check(file: &SealFile, share: &Share) -> Result<(), VaultError> {
         )));
     }
     if share.threshold != recovery.threshold {
-        return Err(refused("this share and the seal's file disagree about how many are needed"));
+        return Err(refused(
+            "this share and the seal's file disagree about how many are needed",
+        ));
     }
     Ok(())
 }
@@ -527,7 +533,9 @@ fn refused(why: &str) -> VaultError {
 
 impl std::fmt::Debug for Room {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Room").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Room")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 

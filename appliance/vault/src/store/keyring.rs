@@ -6,10 +6,10 @@
 
 use super::error::StoreError;
 use super::folder;
+use super::sealing::Sealing;
 use super::tree::{Name, RecordKey, Tree};
 use super::xaes::{KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH, Xaes};
 use hmac::{Hmac, KeyInit, Mac};
-use super::sealing::Sealing;
 use redan_hal::keys::DeviceIdentity;
 use redan_types::SecretBytes;
 use serde::{Deserialize, Serialize};

@@ -29,8 +29,8 @@ mod xaes;
 pub use error::StoreError;
 pub use folder::StateFolder;
 pub(crate) use folder::{read as read_file, replace as replace_file};
-pub use sealing::{Direct, Sealing};
 pub use group::{GroupCommit, Member, Place};
+pub use sealing::{Direct, Sealing};
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
 

@@ -236,6 +236,7 @@ impl World {
                 size: self.events.len() as u64,
                 root: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=".to_owned(),
                 key: "redan.example/audit+1f2e3d4c+AZq1mXk0tTn0".to_owned(),
+                inside: None,
                 checkpoint: now(),
                 mistakes: self.damage.clone(),
                 micros: 4_200,
