@@ -99,6 +99,9 @@ impl Shared {
         }
         transactions.world().flush();
         transactions.tick()?;
+        if transactions.knows_nothing() {
+            transactions.world().manage();
+        }
         let mut trouble = transactions.trouble().to_vec();
         drop(transactions);
         trouble.extend(silent);

@@ -128,7 +128,8 @@ impl Supervisor {
             set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(SupervisorError::Poll)?;
         }
 
-        raise_descriptor_limit();
+        raise_limit(Resource::Nofile);
+        raise_locked_limit();
         let services = SERVICES
             .iter()
             .map(|entry| Service::new(entry, &options.binaries))
@@ -551,6 +552,7 @@ impl Supervisor {
             .iter()
             .all(|service| service.life.milestone() == Some(Milestone::Ready));
         if all
+            && self.sealed.is_none()
             && self.listeners.is_committed()
             && let Some(mut ready) = self.ready.take()
         {
@@ -577,16 +579,25 @@ fn interest(outbox: &Outbox) -> PollFlags {
 }
 
 /// The listeners of a large configuration need many descriptors, and what the supervisor may have at most is what it may give.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+fn raise_limit(resource: Resource) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
     // Raising the soft limit to the hard one is always allowed; where it is not, listeners are refused one by one with the reason.
     let _ = setrlimit(
-        Resource::Nofile,
+        resource,
         Rlimit {
             current: maximum,
             maximum,
         },
     );
+}
+
+/// The vault locks all of its memory. Root may raise the limit for that; where nobody may, the vault says that it is not locked.
+fn raise_locked_limit() {
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _ = setrlimit(Resource::Memlock, none);
 }
 
 pub(crate) fn wall() -> Timestamp {

@@ -2,10 +2,11 @@
 
 use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::control::WantedListener;
 use super::seal::{SealReply, SealRequest};
 use super::traffic::TrafficSample;
 use super::transit::{TransitReply, TransitRequest};
-use crate::slice::VaultSlice;
+use crate::slice::{ConsoleSlice, NetworkSlice, VaultSlice};
 use redan_types::{Generation, HostName, KeyId, KeyName, SecretString, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -283,6 +284,10 @@ pub enum ManagerVaultRequest {
     AuditVerify,
     /// Is the vault well?
     Health,
+    /// Keep this outside of the sealed store.
+    KeepManagement(Box<Management>),
+    /// What was kept so; answered while the vault is sealed.
+    Management,
     /// What opens the vault, for an operator.
     Seal {
         /// Who asks.
@@ -319,8 +324,21 @@ pub enum ManagerVaultReply {
     Health(VaultHealth),
     /// To `Seal`.
     Seal(SealReply),
+    /// To `Management`: `None` where nothing was kept, or the key device does not open it.
+    Management(Option<Box<Management>>),
     /// Not done.
     Refused(VaultRefusal),
+}
+
+/// What operators need to reach the console while the vault is sealed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Management {
+    /// The packet filter and the interfaces.
+    pub network: NetworkSlice,
+    /// The console.
+    pub console: ConsoleSlice,
+    /// Where the console listens.
+    pub listeners: Vec<WantedListener>,
 }
 
 /// Whose certificate.

@@ -4,11 +4,13 @@
 //! the vault opens by itself, and wrapped under a recovery, which is one key or Shamir shares in people's hands. Either can be
 //! replaced without touching the store; so the store's keys can be rotated without calling people together.
 //!
+//! * `management`: what the console needs while the vault is sealed, outside of the store.
 //! * `file`: what lies on disk; `share`, `shamir`: the recovery; `source`: how the key device is opened, again and again.
 //!
 //! It touches the file `seal` and the key device. `crate::service::room` decides when.
 
 mod file;
+pub(crate) mod management;
 mod shamir;
 mod share;
 pub(crate) mod source;

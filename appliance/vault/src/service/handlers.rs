@@ -210,7 +210,9 @@ impl Vault {
                 });
             }
             // The room answers that, open or closed.
-            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
+            Request::KeepManagement(_) | Request::Management | Request::Seal { .. } => {
+                responder.reply(&refused(VaultRefusal::Missing));
+            }
         }
     }
 

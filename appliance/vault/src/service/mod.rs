@@ -34,8 +34,8 @@ use configurations::Configurations;
 use pool::Pool;
 use redan_hal::keys::{KeyDevice, KeyError};
 use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
-use redan_ipc::messages::vault::{VaultHealth, VaultRefusal};
-use redan_types::{Process, SecretString, Timestamp, UserName};
+use redan_ipc::messages::vault::{Certificate, VaultHealth, VaultRefusal};
+use redan_types::{Process, SecretBytes, SecretString, Timestamp, UserName};
 use signer::Signers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -245,6 +245,11 @@ impl Vault {
             disk: self.store.disk(),
             signatures: self.signers.signed(),
         }
+    }
+
+    /// The key of the console's certificate.
+    fn console_key(&self, certificate: &Certificate) -> Result<SecretBytes, VaultError> {
+        Certificates::console_key(&self.store, certificate)?.ok_or(VaultError::Missing)
     }
 
     /// Whether an actor of the console may do something about the seal.

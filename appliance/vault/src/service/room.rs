@@ -6,16 +6,19 @@
 
 use super::audit::Export;
 use super::pool::Pool;
-use super::signer::Wire;
+use super::signer::{Signers, Wire};
 use super::{Clock, FirstPassword, Vault, VaultError};
+use crate::seal::management::Kept;
 use crate::seal::{Closed, Guard, SealFile, Share, Source, describe};
 use crate::store::{Direct, StateFolder, Store};
-use redan_hal::keys::{KeyDevice, KeyError};
+use redan_hal::keys::software::SoftwareKey;
+use redan_hal::keys::{Algorithm, KeyDevice, KeyError};
 use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
 use redan_ipc::messages::seal::{MOST_SHARES, RecoveryShape, SealReply, SealRequest, SealStatus, Unsealing};
 use redan_ipc::messages::sign::{SignRefusal, SignReply, SignRequest};
 use redan_ipc::messages::vault::{
-    ConsoleVaultReply, ConsoleVaultRequest, ManagerVaultReply, ManagerVaultRequest, VaultRefusal,
+    CertificateOwner, ConsoleVaultReply, ConsoleVaultRequest, Management, ManagerVaultReply, ManagerVaultRequest,
+    VaultRefusal,
 };
 use redan_ipc::messages::{ConsoleVault, ManagerVault};
 use redan_ipc::{Pair, Responder};
@@ -48,7 +51,12 @@ pub(crate) struct Outside {
 #[derive(Clone)]
 enum Condition {
     Open(Arc<Vault>, Arc<Guard>),
-    Closed { why: String, may_pass: bool },
+    Closed {
+        why: String,
+        may_pass: bool,
+        /// What the console needs, and the signer with its key and no other.
+        management: Option<Arc<(Management, Signers)>>,
+    },
 }
 
 /// Who asks, and from where.
@@ -97,6 +105,7 @@ impl Room {
             condition: RwLock::new(Condition::Closed {
                 why: "it is being opened".to_owned(),
                 may_pass: false,
+                management: None,
             }),
             pool: Pool::start("seal", 1, 16, false)?,
         };
@@ -123,6 +132,10 @@ impl Room {
     pub(crate) fn sign(&self, wire: Wire, request: &SignRequest) -> SignReply {
         match &*self.condition.read().unwrap_or_else(PoisonError::into_inner) {
             Condition::Open(vault, _) => vault.signers.answer(wire, request),
+            Condition::Closed {
+                management: Some(management),
+                ..
+            } if wire == Wire::Console => management.1.answer(wire, request),
             Condition::Closed { .. } => SignReply::Refused(SignRefusal::Sealed),
         }
     }
@@ -141,6 +154,16 @@ impl Room {
                 self.later(responder, refused, move |room| {
                     room.answer(&asker, request).map(ManagerVaultReply::Seal)
                 });
+            }
+            (ManagerVaultRequest::KeepManagement(management), Ok(_)) => self.later(responder, refused, move |room| {
+                room.keep_management(*management).map(|()| ManagerVaultReply::Done)
+            }),
+            (ManagerVaultRequest::Management, Err(_)) => {
+                let kept = match self.now() {
+                    Condition::Closed { management, .. } => management.map(|kept| Box::new(kept.0.clone())),
+                    Condition::Open(..) => None,
+                };
+                responder.reply(&ManagerVaultReply::Management(kept));
             }
             (request, Ok(vault)) => vault.answer_manager(export, request, responder),
             (_, Err(sealed)) => responder.reply(&refused(sealed)),
@@ -166,7 +189,8 @@ impl Room {
             ) => {
                 let address = Some(address);
                 self.later(responder, refused, move |room| {
-                    if let Ok(vault) = vault {
+                    // Whether it is open is no secret to whoever may ask at all; the console says no more of it to strangers.
+                    if let (Ok(vault), false) = (vault, matches!(request, SealRequest::Status)) {
                         vault.may_seal(&actor)?;
                     }
                     let asker = Asker { actor, address };
@@ -454,6 +478,42 @@ impl Room {
         vault.record(&[event])
     }
 
+    /// Keeps what the console needs while the vault is sealed; what is kept already is not written again.
+    fn keep_management(&self, management: Management) -> Result<(), VaultError> {
+        let _one = self.changing();
+        let (vault, _) = self.opened()?;
+        let state = self.state.path();
+        let key = vault.console_key(&management.console.certificate)?;
+        let kept = Kept { management, key };
+        // One that cannot be read is written anew.
+        let before = Kept::read(state, &*vault.device).ok().flatten();
+        if before.is_some_and(|before| before.management == kept.management) {
+            return Ok(());
+        }
+        Ok(kept.write(state, &*vault.device)?)
+    }
+
+    fn management(&self, device: Option<&dyn KeyDevice>) -> Option<Arc<(Management, Signers)>> {
+        let read = |device: &dyn KeyDevice| -> Result<_, VaultError> {
+            let Some(kept) = Kept::read(self.state.path(), device)? else {
+                return Ok(None);
+            };
+            let signers = Signers::default();
+            let key = SoftwareKey::parse(Algorithm::EcdsaP256, &kept.key)?;
+            signers.allow(&CertificateOwner::Console, key);
+            Ok(Some(Arc::new((kept.management, signers))))
+        };
+        let outcome = match device {
+            Some(device) => read(device),
+            // A device that cannot be opened was told of with the reason why the vault is sealed.
+            None => read(&*self.source.open(true).ok()?),
+        };
+        outcome.unwrap_or_else(|error| {
+            eprintln!("the console cannot be reached while the vault is sealed: {error}");
+            None
+        })
+    }
+
     fn opened(&self) -> Result<(Arc<Vault>, Arc<Guard>), VaultError> {
         match self.now() {
             Condition::Open(vault, guard) => Ok((vault, guard)),
@@ -479,7 +539,20 @@ impl Room {
             eprintln!("the vault is sealed: {why}");
             (self.outside.sealed)(Some(why.clone()));
         }
-        self.become_now(Condition::Closed { why, may_pass });
+        let management = match self.now() {
+            Condition::Open(vault, _) => self.management(Some(&*vault.device)),
+            Condition::Closed {
+                management: Some(management),
+                ..
+            } => Some(management),
+            Condition::Closed { .. } if may_pass => None,
+            Condition::Closed { .. } => self.management(None),
+        };
+        self.become_now(Condition::Closed {
+            why,
+            may_pass,
+            management,
+        });
     }
 
     fn changing(&self) -> MutexGuard<'_, Tried> {
