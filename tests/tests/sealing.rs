@@ -7,6 +7,7 @@
 )]
 
 use redan_tests::appliance::{Appliance, curl};
+use redan_tests::softhsm::SoftHsm;
 use redan_tests::swtpm::Swtpm;
 use serde_json::Value;
 use std::path::Path;
@@ -210,7 +211,7 @@ fn a_tpm_that_goes_away_stops_nothing_that_can_do_without_and_comes_back() {
     let key = new_key(&appliance);
     tpm.power_off();
     assert_eq!(served(&appliance, &key), 200, "handshakes need no TPM");
-    new_key(&appliance);
+    let _ = new_key(&appliance);
     let start = Instant::now();
     let file = appliance.folder().join("export.json");
     let export = appliance.redan(&["audit", "export", file.to_str().unwrap()]);
@@ -329,4 +330,68 @@ fn openssl_verifies_the_line_of_the_key_inside(appliance: &Appliance, check: &st
     let mut wrong = signature[4..].to_vec();
     *wrong.last_mut().unwrap() ^= 1;
     assert!(!verify(&write("wrong", &wrong)).status.success());
+}
+
+#[test]
+fn an_hsm_opens_the_store_signs_inside_and_comes_back_when_its_worker_dies() {
+    let test = "an_hsm_opens_the_store_signs_inside_and_comes_back_when_its_worker_dies";
+    if !redan_tests::appliance::is_root(test) {
+        return;
+    }
+    // The worker's user (`supervisor/src/manifest.rs`).
+    let Some(hsm) = SoftHsm::start(test, 64_106) else {
+        return;
+    };
+    let options = hsm.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let appliance = Appliance::start(&options);
+    let key = new_key(&appliance);
+    let now = status(&appliance);
+    assert!(now["device"].as_str().unwrap().starts_with("PKCS#11"), "{now}");
+    let check = appliance.redan_ok(&["audit", "check"]);
+    assert!(
+        check.contains("OK: the log is intact") && check.contains("in device"),
+        "{check}"
+    );
+    let export = export_verifies(&appliance, &[]);
+    assert!(
+        export.contains("counter none"),
+        "a token has no counter, and the log says so"
+    );
+    assert!(log(&appliance).contains("has no counter"));
+
+    let worker = worker_of(&appliance);
+    let status_of = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    assert!(status_of.contains("Uid:\t64106\t64106\t64106\t64106"), "{status_of}");
+    assert!(status_of.contains("CapEff:\t0000000000000000"), "{status_of}");
+    kill(worker);
+    appliance.until("another worker took its place", PATIENCE, |appliance| {
+        // A request that needs the token: the first one fails with the worker that is gone.
+        let _ = new_key(appliance);
+        let file = appliance.folder().join("after.json");
+        let exported = appliance.redan(&["audit", "export", file.to_str().unwrap()]);
+        exported.status.success() && worker_of(appliance) != worker
+    });
+
+    let appliance = Appliance::start_in(appliance.stop(), &options);
+    assert_eq!(served(&appliance, &key), 200, "opened by itself");
+    assert_eq!(status(&appliance)["sealed"], Value::Null);
+}
+
+/// The process of the HSM's worker, as the supervisor told.
+fn worker_of(appliance: &Appliance) -> u32 {
+    let printed = appliance.printed();
+    let line = printed
+        .lines()
+        .filter(|line| line.contains("started the pkcs11"))
+        .next_back();
+    let number = line
+        .and_then(|line| line.rsplit(' ').next())
+        .and_then(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("no worker in {printed}"))
+}
+
+fn kill(pid: u32) {
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    assert!(killed.success());
 }

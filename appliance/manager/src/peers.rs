@@ -73,7 +73,10 @@ impl Peers {
         // The whole log is read for that; everybody else who asks the vault through this wire waits meanwhile.
         // So is the whole store when the vault is unsealed.
         let patience = match request {
-            ManagerVaultRequest::AuditVerify | ManagerVaultRequest::Seal { .. } => WHOLE_LOG,
+            ManagerVaultRequest::AuditErase { .. }
+            | ManagerVaultRequest::AuditSeal { .. }
+            | ManagerVaultRequest::AuditVerify
+            | ManagerVaultRequest::Seal { .. } => WHOLE_LOG,
             _ => VAULT,
         };
         match self.vault.call(request, patience) {

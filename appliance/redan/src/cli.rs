@@ -165,6 +165,21 @@ pub(crate) enum AuditCommand {
         /// The file; it must not exist yet.
         file: PathBuf,
     },
+    /// Export the log, verify the export, then seal what it holds up to a checkpoint and give that up on the appliance.
+    Archive {
+        /// The file; it must not exist yet. Keep it: with a later export it is the whole log.
+        file: PathBuf,
+        /// Keep the entries from this one on; without it, all but the newest are sealed.
+        #[arg(long, value_name = "ENTRY")]
+        keep_from: Option<u64>,
+    },
+    /// Show what was sealed and given up.
+    Segments,
+    /// Destroy the key of a person's entries: nobody can read them any more, and every proof goes on to hold.
+    Erase {
+        /// Whose, as the log names the actor, for instance user:ann.
+        person: String,
+    },
     /// Find entries, newest first.
     Search(SearchArguments),
 }

@@ -33,6 +33,19 @@ pub struct AuditEvent {
     pub message: String,
 }
 
+/// A part of the log that was sealed and given up after it was exported.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AuditSegment {
+    /// Its first entry.
+    pub first: u64,
+    /// The first entry after it.
+    pub until: u64,
+    /// When it was sealed.
+    pub sealed: Timestamp,
+    /// The signed checkpoint that it ends with.
+    pub note: String,
+}
+
 /// The HTTP request of an audit event.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AuditedRequest {

@@ -1,7 +1,7 @@
 //! What each role may ask the vault.
 
 use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
-use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, AuditSegment, ExportPart, VerifyReport};
 use super::control::WantedListener;
 use super::seal::{SealReply, SealRequest};
 use super::traffic::TrafficSample;
@@ -282,6 +282,22 @@ pub enum ManagerVaultRequest {
     },
     /// Check the whole log now, for an operator.
     AuditVerify,
+    /// The sealed segments of the log, for an operator.
+    AuditSegments,
+    /// Seal what was exported, and give it up.
+    AuditSeal {
+        /// Who asks.
+        actor: Actor,
+        /// At most the entries before this one.
+        until: u64,
+    },
+    /// Destroy a person's key, so that nobody can read the person's entries any more.
+    AuditErase {
+        /// Who asks.
+        actor: Actor,
+        /// Whose, as the log names the actor.
+        person: String,
+    },
     /// Is the vault well?
     Health,
     /// Keep this outside of the sealed store.
@@ -320,6 +336,8 @@ pub enum ManagerVaultReply {
     AuditExport(ExportPart),
     /// To `AuditVerify`.
     AuditVerified(VerifyReport),
+    /// To `AuditSegments` and `AuditSeal`, where it is the one sealed now.
+    AuditSegments(Vec<AuditSegment>),
     /// To `Health`.
     Health(VaultHealth),
     /// To `Seal`.

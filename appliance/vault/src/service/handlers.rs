@@ -199,6 +199,18 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::AuditSegments => self.awaited(&self.reading, responder, refused, |vault| {
+                Ok(Reply::AuditSegments(vault.audit.segments()))
+            }),
+            Request::AuditSeal { actor, until } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.segment-sealed", "audit");
+                let sealed = vault.audit.seal_segment(until, event)?;
+                Ok(Reply::AuditSegments(vec![sealed]))
+            }),
+            Request::AuditErase { actor, person } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.person-erased", "audit");
+                vault.audit.erase_person(&person, event).map(|()| Reply::Done)
+            }),
             Request::AuditVerify => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     vault.audit.verify().map(Reply::AuditVerified)

@@ -278,6 +278,14 @@ impl Vault {
         }
     }
 
+    fn event_by(&self, actor: Actor, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            actor,
+            resource: resource.to_owned(),
+            ..self.event(action, Outcome::Succeeded)
+        }
+    }
+
     /// What fails here has nobody to be told to; the vault's state shows it.
     fn try_to<E: std::fmt::Display>(&self, what: &str, result: Result<(), E>) {
         if let Err(error) = result {

@@ -4,8 +4,8 @@ use super::entries::StoredEntry;
 use super::{AuditLog, Signed};
 use crate::service::VaultError;
 use crate::store::{Name, Tree};
+use redan_audit::Hash;
 use redan_audit::export::{ExportError, ExportWriter};
-use redan_audit::{Frontier, Hash};
 use redan_ipc::messages::audit::ExportPart;
 use redan_types::Timestamp;
 
@@ -30,15 +30,14 @@ impl AuditLog {
                 // The last checkpoint of an export covers all of it.
                 self.checkpoint(now)?;
                 let end = self.live().checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-                let writer = ExportWriter::begin(
-                    Vec::new(),
-                    &self.keys.common,
-                    &self.keys.published(),
-                    &Frontier::new(),
+                let start = self.sealed().frontier()?;
+                let (key, others) = (&self.keys.common, self.keys.published());
+                let writer = ExportWriter::begin(Vec::new(), key, &others, &start, end).map_err(failed)?;
+                Export {
+                    writer,
+                    next: start.size(),
                     end,
-                )
-                .map_err(failed)?;
-                Export { writer, next: 0, end }
+                }
             }
             Some(export) if export.next == from => export,
             _ => {

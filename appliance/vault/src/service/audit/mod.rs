@@ -8,6 +8,7 @@ mod entries;
 mod export;
 mod keys;
 mod search;
+mod segments;
 mod verify;
 
 pub(crate) use export::Export;
@@ -23,6 +24,7 @@ use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, KeyErr
 use redan_ipc::messages::audit::AuditEvent;
 use redan_ipc::messages::vault::VaultRefusal;
 use redan_types::{SecretBytes, Timestamp};
+use segments::Segments;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -36,6 +38,8 @@ pub(crate) struct AuditLog {
     store: Arc<Store>,
     device: Arc<dyn KeyDevice>,
     keys: Keys,
+    /// What was sealed and given up.
+    segments: Mutex<Segments>,
     /// One checkpoint at a time. Held while the device is asked, which may take its time; appending goes on meanwhile.
     checkpointing: Mutex<()>,
     queue: GroupCommit<Arc<Job>, Result<(), VaultRefusal>>,
@@ -133,6 +137,7 @@ impl AuditLog {
     /// Opens the log, or begins one. Returns what does not fit together, in words: each is a sign of tampering or a damaged disk.
     pub(crate) fn open(store: Arc<Store>, device: Arc<dyn KeyDevice>) -> Result<(Self, Vec<String>), VaultError> {
         let (keys, mut notes) = Keys::open(&store, &device)?;
+        let segments = Segments::read(&store)?;
         let head = match store.get(Tree::State, Name::Secret(HEAD))? {
             Some(bytes) => decode(VERSION, &bytes)?,
             None => Head {
@@ -184,12 +189,16 @@ impl AuditLog {
             store,
             device,
             keys,
+            segments: Mutex::new(segments),
             checkpointing: Mutex::default(),
             queue: GroupCommit::new(GROUP),
             offset: AtomicU64::new(frontier.size()),
             live: Mutex::new(Live { frontier, checkpoint }),
             people: Mutex::default(),
         };
+        if log.store.unwritable().is_none() {
+            log.sweep()?;
+        }
         Ok((log, notes))
     }
 

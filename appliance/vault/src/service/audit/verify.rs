@@ -15,13 +15,14 @@ impl AuditLog {
         let begin = Instant::now();
         let live = self.live().clone();
         let size = live.frontier.size();
+        let segments = self.sealed();
         let mut checking = Checking {
             log: self,
-            frontier: Frontier::new(),
+            frontier: segments.frontier()?,
             mistakes: Mistakes::default(),
         };
         let mut checkpoints = self.checkpoints(&mut checking.mistakes)?.into_iter().peekable();
-        let mut next = 0;
+        let mut next = segments.first();
         while next < size {
             let until = (next + STEP).min(size);
             let mut expected = next;
