@@ -14,11 +14,14 @@ use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
 use zeroize::Zeroize;
 
+/// A whole number of pages on every machine: the largest pages that Linux is built for are 64 KiB, and the size of those that are in
+/// use cannot be asked for within the vault's sandbox.
+pub const PAGES: usize = 64 << 10;
+
 /// Bytes in pages of their own.
 pub struct Locked {
-    /// The first of the pages: a guard page, the content's page, a guard page.
+    /// The beginning: a guard, the content's pages, a guard, each of [`PAGES`] bytes.
     base: NonNull<c_void>,
-    page: usize,
     length: usize,
     locked: bool,
 }
@@ -29,31 +32,29 @@ unsafe impl Send for Locked {}
 unsafe impl Sync for Locked {}
 
 impl Locked {
-    /// Pages for `length` bytes, all zero; `length` is at most a page (4,096 bytes on most machines).
+    /// Pages for `length` bytes, all zero; `length` is at most [`PAGES`].
     ///
     /// # Errors
     /// The system gives no memory. That it does not lock it is no error: [`Locked::is_locked`] tells.
     pub fn zeroed(length: usize) -> Result<Self, Errno> {
-        let page = rustix::param::page_size();
-        if length > page {
+        if length > PAGES {
             return Err(Errno::INVAL);
         }
         // SAFETY: a new private mapping at an address of the kernel's choice; nothing else refers to it.
-        let base = unsafe { mmap_anonymous(null_mut(), 3 * page, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let base = unsafe { mmap_anonymous(null_mut(), 3 * PAGES, ProtFlags::empty(), MapFlags::PRIVATE) }?;
         let base = NonNull::new(base).ok_or(Errno::NOMEM)?;
         let mut made = Self {
             base,
-            page,
             length,
             locked: false,
         };
         let content = made.content();
         // SAFETY: the middle page of the mapping made above, which this value owns.
-        unsafe { mprotect(content, page, MprotectFlags::READ | MprotectFlags::WRITE) }?;
+        unsafe { mprotect(content, PAGES, MprotectFlags::READ | MprotectFlags::WRITE) }?;
         // SAFETY: as above; locking changes no content.
-        made.locked = unsafe { mlock(content, page) }.is_ok();
+        made.locked = unsafe { mlock(content, PAGES) }.is_ok();
         // SAFETY: as above; the advice changes no content.
-        unsafe { madvise(content, page, Advice::LinuxDontDump) }?;
+        unsafe { madvise(content, PAGES, Advice::LinuxDontDump) }?;
         Ok(made)
     }
 
@@ -91,7 +92,7 @@ impl Locked {
     }
 
     fn content(&self) -> *mut c_void {
-        self.base.as_ptr().wrapping_byte_add(self.page)
+        self.base.as_ptr().wrapping_byte_add(PAGES)
     }
 }
 
@@ -99,7 +100,7 @@ impl Drop for Locked {
     fn drop(&mut self) {
         self.expose_mut().zeroize();
         // SAFETY: the mapping was made by `zeroed` with this length, and nothing refers to it any more. Unmapping unlocks it.
-        let _ = unsafe { munmap(self.base.as_ptr(), 3 * self.page) };
+        let _ = unsafe { munmap(self.base.as_ptr(), 3 * PAGES) };
     }
 }
 
@@ -129,7 +130,7 @@ pub fn lock_everything() -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Locked;
+    use super::{Locked, PAGES};
 
     /// The lines of `/proc/self/smaps` about the mapping that holds `address`, and those before and after it.
     fn mapping(address: usize) -> (Vec<String>, String, String) {
@@ -170,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_page_is_refused() {
-        assert!(Locked::zeroed(rustix::param::page_size() + 1).is_err());
+    fn more_than_the_pages_hold_is_refused() {
+        assert!(Locked::zeroed(PAGES + 1).is_err());
         assert_eq!(Locked::zeroed(0).unwrap().expose(), b"");
     }
 }

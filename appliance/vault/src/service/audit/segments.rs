@@ -78,7 +78,9 @@ impl AuditLog {
             )));
         };
         let signed = Signed::read(&found?.value, &*self.device)?;
-        self.walk(first..signed.size, |hash| drop(frontier.append(hash)))?;
+        self.walk(first..signed.size, |hash| {
+            frontier.append(hash);
+        })?;
         let opened =
             super::open_by_any(&signed.note, &self.keys).map_err(|error| VaultError::Refused(error.to_string()))?;
         if opened.size != frontier.size() || opened.root != frontier.root() {
