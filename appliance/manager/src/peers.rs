@@ -348,7 +348,23 @@ impl World for Wires {
     fn commit(&mut self, who: Participant, generation: Generation, plan: &Plan) -> Result<(), Vec<String>> {
         let peers = &self.peers;
         match who {
-            Participant::Console => apply(&peers.console, &ApplyRequest::Commit { generation }),
+            Participant::Console => {
+                apply(&peers.console, &ApplyRequest::Commit { generation })?;
+                // With every new certificate too.
+                let management = Management {
+                    network: plan.network.clone(),
+                    console: plan.console.clone(),
+                    listeners: of_the_console(&plan.listeners),
+                };
+                let kept = peers
+                    .ask_vault(&ManagerVaultRequest::KeepManagement(Box::new(management)))
+                    .and_then(|reply| done(&reply));
+                if let Err(error) = kept {
+                    // The appliance runs all the same; only a sealed one could not be reached over the network.
+                    eprintln!("what the console needs while the vault is sealed cannot be kept: {error}");
+                }
+                Ok(())
+            }
             Participant::Listeners => {
                 // Where the answer is lost, it is unknown which run.
                 self.listeners_run = None;
@@ -364,18 +380,6 @@ impl World for Wires {
                     .ask_vault(&ManagerVaultRequest::Configure(plan.vault.clone()))
                     .and_then(|reply| done(&reply));
                 configured.map_err(|error| vec![error.to_string()])?;
-                let management = Management {
-                    network: plan.network.clone(),
-                    console: plan.console.clone(),
-                    listeners: of_the_console(&plan.listeners),
-                };
-                let kept = peers
-                    .ask_vault(&ManagerVaultRequest::KeepManagement(Box::new(management)))
-                    .and_then(|reply| done(&reply));
-                if let Err(error) = kept {
-                    // The appliance runs all the same; only a sealed one could not be reached over the network.
-                    eprintln!("what the console needs while the vault is sealed cannot be kept: {error}");
-                }
                 self.vault_runs = Some(generation);
                 Ok(())
             }

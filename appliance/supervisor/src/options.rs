@@ -224,6 +224,7 @@ fn number(parser: &mut Parser, option: &'static str, least: i32, most: i32) -> R
 #[cfg(test)]
 mod tests {
     use super::{Options, OptionsError};
+    use crate::keydevice::{KeyDevice, TpmPlace};
     use redan_types::Mode;
 
     fn parse(line: &str) -> Result<Options, OptionsError> {
@@ -232,6 +233,46 @@ mod tests {
                 .chain(line.split_whitespace())
                 .map(Into::into),
         )
+    }
+
+    #[test]
+    fn the_key_device_is_software_a_tpm_or_an_hsm_and_not_two() {
+        let with = |rest: &str| parse(&format!("--mode evaluation-bare --state s --binaries b {rest}"));
+        assert_eq!(with("").unwrap().key_device, KeyDevice::Software);
+        let KeyDevice::Tpm(tpm) = with("--tpm /dev/tpmrm0").unwrap().key_device else {
+            panic!("no TPM");
+        };
+        assert_eq!(
+            (tpm.place, tpm.pcrs),
+            (TpmPlace::Device("/dev/tpmrm0".into()), vec![7, 11])
+        );
+        let KeyDevice::Tpm(tpm) = with("--tpm unix:/run/tpm --tpm-pcrs 0,4,23").unwrap().key_device else {
+            panic!("no TPM");
+        };
+        assert_eq!(
+            (tpm.place, tpm.pcrs),
+            (TpmPlace::Socket("/run/tpm".into()), vec![0, 4, 23])
+        );
+        let hsm =
+            "--pkcs11-worker w --pkcs11-module m --pkcs11-token t --pkcs11-pin p --pkcs11-env A=B --pkcs11-network";
+        let KeyDevice::Pkcs11(options) = with(hsm).unwrap().key_device else {
+            panic!("no HSM");
+        };
+        assert!(options.network && options.environment == [("A".into(), "B".into())]);
+        for wrong in [
+            "--tpm tcp:1",
+            "--tpm-pcrs 7",
+            "--tpm /dev/tpmrm0 --tpm-pcrs 24",
+            "--tpm /dev/tpmrm0 --tpm-pcrs x",
+            "--pkcs11-worker w",
+            &format!("--tpm /dev/tpmrm0 {hsm}"),
+        ] {
+            assert!(matches!(with(wrong), Err(OptionsError::KeyDevice(_))), "{wrong}");
+        }
+        assert!(matches!(
+            with("--tpm /dev/tpmrm0 --tpm-colour red"),
+            Err(OptionsError::Syntax(_))
+        ));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::{Closed, Guard, SealFile, Share, Source};
 use crate::seal::source::SoftwareSource;
-use crate::store::{Sealing, StoreError};
+use crate::store::{Direct, Name, Sealing, StateFolder, Store, StoreError, Tree};
 use redan_hal::keys::{KeyDevice, KeyError};
 use redan_ipc::messages::seal::{RecoveryShape, Unsealing};
 use redan_types::{SecretBytes, SecretString, Timestamp};
@@ -104,6 +104,34 @@ fn one_that_is_held_or_left_to_people_does_not_open_by_itself() {
     assert!(matches!(open(), Err(Closed::Manual)));
     guard.reseal(&source, Unsealing::Automatic).unwrap();
     open().unwrap();
+}
+
+/// Stores of the first version were sealed by the device itself.
+#[test]
+fn a_store_that_the_device_alone_sealed_is_opened_and_sealed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateFolder::lock(folder.path()).unwrap();
+    let (source, device) = source(folder.path());
+    let name = Name::Secret(b"a name");
+    let (store, _) = Store::open(&state, &Direct(&*device)).unwrap();
+    let mut batch = store.batch();
+    batch.put(Tree::State, name, b"kept").unwrap();
+    batch.commit().unwrap();
+    store.close().unwrap();
+    drop(store);
+
+    Store::is_opened_by(&state, &Direct(&*device)).unwrap();
+    let guard = Guard::make(folder.path(), &source, Arc::clone(&device)).unwrap();
+    for _ in 0..2 {
+        let (store, report) = Store::open(&state, &guard).unwrap();
+        assert!(!report.created);
+        assert_eq!(**store.get(Tree::State, name).unwrap().unwrap(), b"kept"[..]);
+        store.close().unwrap();
+    }
+    assert!(
+        Store::is_opened_by(&state, &Direct(&*device)).is_err(),
+        "the device alone does not open it any more"
+    );
 }
 
 #[test]

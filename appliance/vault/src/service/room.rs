@@ -426,7 +426,9 @@ impl Room {
                 "several shares of which one is enough are several recovery keys: ask for one share",
             ));
         }
-        self.check_present(&guard.file().clone(), &guard, present)?;
+        // Let go of before the guard is asked again.
+        let file = guard.file().clone();
+        self.check_present(&file, &guard, present)?;
         let mut event = self.event(asker, "vault.recovery-made", Outcome::Succeeded);
         event.after = Some(format!("{threshold} of {shares} shares"));
         event.before = guard
