@@ -94,7 +94,11 @@ impl Answerer {
             OperatorRequest::Accounts(request) => ManagerVaultRequest::Accounts { actor, request },
             OperatorRequest::AuditExport { from } => ManagerVaultRequest::AuditExport { from },
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
+            OperatorRequest::AuditErase { person } => ManagerVaultRequest::AuditErase { actor, person },
+            OperatorRequest::AuditSeal { until } => ManagerVaultRequest::AuditSeal { actor, until },
+            OperatorRequest::AuditSegments => ManagerVaultRequest::AuditSegments,
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
+            OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
             OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
             OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
@@ -103,11 +107,12 @@ impl Answerer {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
             ManagerVaultReply::AuditExport(part) => OperatorReply::AuditExport(part),
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
+            ManagerVaultReply::AuditSegments(segments) => OperatorReply::AuditSegments(segments),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
+            ManagerVaultReply::Done => OperatorReply::Done,
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
-            // The only one of these that the vault answers so.
-            ManagerVaultReply::Done => OperatorReply::KeysRotated,
             ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
+            ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
         })
     }

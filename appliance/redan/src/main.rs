@@ -26,7 +26,7 @@ use clap::Parser;
 use redan_types::SecretString;
 
 use crate::appliance::Appliance;
-use crate::cli::{Cli, Command, VaultCommand};
+use crate::cli::{Cli, Command};
 use crate::error::CommandError;
 
 /// What a command has to say.
@@ -100,8 +100,8 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Status { pid: Some(service), .. } => status::pid(&open()?, &service),
         Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
+        Command::Vault(command) => vault::run(&open()?, &command),
         Command::User(command) => accounts::users(&open()?, command),
-        Command::Vault(VaultCommand::Rotate) => vault::rotate(&open()?),
         Command::Waf(command) => waf::run(command, open),
     }
 }

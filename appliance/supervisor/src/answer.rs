@@ -85,10 +85,13 @@ impl Supervisor {
     }
 
     fn status(&self) -> ApplianceStatus {
+        let sealed = self.sealed.iter().map(|why| format!("the vault is sealed: {why}"));
         ApplianceStatus {
             mode: self.ground.mode,
             started: self.started,
-            notes: notes(self.ground.mode).iter().map(|note| (*note).to_owned()).collect(),
+            notes: sealed
+                .chain(notes(self.ground.mode).iter().map(|note| (*note).to_owned()))
+                .collect(),
             services: self.services.iter().map(status_of).collect(),
         }
     }

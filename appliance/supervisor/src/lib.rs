@@ -9,6 +9,7 @@
 mod answer;
 mod cgroup;
 mod journal;
+mod keydevice;
 pub mod life;
 mod listeners;
 mod log;
@@ -22,5 +23,6 @@ mod state;
 mod stop;
 mod supervisor;
 
+pub use keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 pub use options::{Options, OptionsError};
 pub use supervisor::{Supervisor, SupervisorError};

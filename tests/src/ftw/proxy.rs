@@ -99,13 +99,13 @@ impl Tested {
         let mut outcome = Outcome::default();
         for (test, sent) in all.iter().zip(sent) {
             let stages = test.stages.iter().zip(sent);
-            let wrong = stages
+            let wrong: Vec<_> = stages
                 .filter_map(|(stage, sent)| {
                     let output = overrides.of(&test.name).unwrap_or(&stage["output"]);
                     judge(output, &sent, &found).err()
                 })
                 .collect();
-            outcome.add(test, wrong);
+            outcome.add(test, &wrong);
         }
         outcome
     }

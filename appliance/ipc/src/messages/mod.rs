@@ -9,6 +9,7 @@ pub mod control;
 pub mod manager;
 pub mod network;
 pub mod pkcs11;
+pub mod seal;
 pub mod sign;
 pub mod status;
 pub mod traffic;

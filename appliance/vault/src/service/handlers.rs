@@ -14,7 +14,7 @@ use redan_ipc::messages::vault::{
 };
 use redan_ipc::messages::{ConsoleVault, ManagerVault, ProxyVault};
 use redan_ipc::{Pair, Responder};
-use redan_types::HostName;
+use redan_types::{HostName, Process};
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl Vault {
@@ -136,6 +136,8 @@ impl Vault {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
         }
     }
 
@@ -205,6 +207,20 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::AuditSegments => self.awaited(&self.reading, responder, refused, |vault| {
+                Ok(Reply::AuditSegments(vault.audit.segments()))
+            }),
+            Request::AuditSeal { actor, until } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.segment-sealed", "audit");
+                let sealed = vault.audit.seal_segment(until, event)?;
+                Ok(Reply::AuditSegments(vec![sealed]))
+            }),
+            Request::AuditErase { actor, person } => self.later(&self.reading, responder, refused, move |vault| {
+                // Not an entry of the asker's own: whoever asks for the erasure of their own entries would erase this one too.
+                let mut event = vault.event_by(Actor::Process(Process::Vault), "audit.person-erased", "audit");
+                event.message = format!("a person's key was destroyed, asked for by {actor}");
+                vault.audit.erase_person(&person, event).map(|()| Reply::Done)
+            }),
             Request::AuditVerify => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     vault.audit.verify().map(Reply::AuditVerified)
@@ -220,6 +236,10 @@ impl Vault {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))
                 });
+            }
+            // The room answers that, open or closed.
+            Request::KeepManagement(_) | Request::Management | Request::Seal { .. } => {
+                responder.reply(&refused(VaultRefusal::Missing));
             }
         }
     }

@@ -27,6 +27,7 @@ mod open;
 mod repair;
 mod rotation;
 mod schema;
+mod sealing;
 mod snapshot;
 mod transfer;
 mod tree;
@@ -34,9 +35,11 @@ mod xaes;
 
 pub use error::StoreError;
 pub use folder::StateFolder;
+pub(crate) use folder::{read as read_file, replace as replace_file};
 pub use group::{GroupCommit, Member, Place};
 pub use repair::{Loss, Repair};
 pub use rotation::Rotation;
+pub use sealing::{Direct, Sealing};
 pub use transfer::{ExportKey, Exported};
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
@@ -47,7 +50,6 @@ use journal::Active;
 use keyring::Keyring;
 use mutation::Mutation;
 use open::{begin_after, create, open_index};
-use redan_hal::keys::KeyDevice;
 use snapshot::Covered;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -148,20 +150,20 @@ impl Store {
     /// # Errors
     /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
     /// no error here but an entry in the report: the others can be read.
-    pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
-        Self::open_in(state.path().join(folder::STORE), state, device)
+    pub fn open(state: &StateFolder, sealing: &dyn Sealing) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_in(state.path().join(folder::STORE), state, sealing)
     }
 
-    fn open_in(folder: PathBuf, state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
+    fn open_in(folder: PathBuf, state: &StateFolder, sealing: &dyn Sealing) -> Result<(Self, OpenReport), StoreError> {
         let mut report = OpenReport::default();
         if state.writable() {
             folder::create(&folder)?;
         }
-        let keyring = match Keyring::open(&folder, device, state.writable())? {
+        let keyring = match Keyring::open(&folder, sealing, state.writable())? {
             Some(keyring) => keyring,
             None => {
                 report.created = true;
-                create(&folder, device)?
+                create(&folder, sealing)?
             }
         };
         let schema = schema::read(&folder)?;
@@ -229,6 +231,14 @@ impl Store {
         let store = Self { inner, threads };
         report.migrated = schema::migrate(&store, schema, &schema::STEPS)?;
         Ok((store, report))
+    }
+
+    /// Whether this opens the store in a locked state folder; changes nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_opened_by(state: &StateFolder, sealing: &dyn Sealing) -> Result<(), StoreError> {
+        Keyring::open(&state.path().join(folder::STORE), sealing, false).map(drop)
     }
 
     /// The value of a record; `None` where there is none.

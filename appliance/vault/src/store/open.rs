@@ -6,9 +6,9 @@ use super::journal::{self, Active};
 use super::keyring::Keyring;
 use super::mutation::Mutation;
 use super::schema;
+use super::sealing::Sealing;
 use super::snapshot::{self, Covered};
 use super::{OpenReport, folder};
-use redan_hal::keys::KeyDevice;
 use std::path::{Path, PathBuf};
 
 /// What opening the index found.
@@ -25,7 +25,7 @@ pub(super) struct Opened {
 
 /// Makes a new store. The keyring comes last: while it is missing, a first segment without content is what an interrupted
 /// creation left, and anything more means that the keyring was lost.
-pub(super) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, StoreError> {
+pub(super) fn create(folder: &Path, sealing: &dyn Sealing) -> Result<Keyring, StoreError> {
     let missing = || StoreError::KeyringMissing {
         path: Keyring::path(folder),
     };
@@ -37,7 +37,7 @@ pub(super) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, S
     if snapshot::exists(folder)? {
         return Err(missing());
     }
-    let (keyring, file) = Keyring::create(folder, device)?;
+    let (keyring, file) = Keyring::create(folder, sealing)?;
     Active::begin(
         folder,
         keyring.store_id(),

@@ -9,9 +9,9 @@ use super::error::StoreError;
 use super::journal::Active;
 use super::keyring::Keyring;
 use super::mutation::Mutation;
+use super::sealing::Sealing;
 use super::tree::{RecordKey, Tree};
 use super::{Inner, Store, Work};
-use redan_hal::keys::KeyDevice;
 use std::sync::PoisonError;
 
 /// Where the keys stand.
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// The device or the disk failed, or a rotation is under way: the keys are as before.
-    pub fn rotate_keys(&self, device: &dyn KeyDevice) -> Result<(), StoreError> {
+    pub fn rotate_keys(&self, sealing: &dyn Sealing) -> Result<(), StoreError> {
         let inner = &self.inner;
         let _one = inner.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(why) = inner.broken() {
@@ -38,7 +38,7 @@ impl Store {
         if inner.keyring.rotating() {
             return Err(StoreError::Rotating);
         }
-        let keys = Keyring::renew(&inner.folder, device)?;
+        let keys = Keyring::renew(&inner.folder, sealing)?;
         let journal = inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
         inner.keyring.adopt(keys);
         drop(journal);

@@ -9,12 +9,12 @@
 //! keys of its own, in a folder beside the place, which it takes only when everything was there.
 
 use super::error::StoreError;
+use super::sealing::Sealing;
 use super::tree::{Name, RecordKey, Tree};
 use super::xaes::{KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH, Xaes};
 use super::{StateFolder, Store, folder, journal, snapshot};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
-use redan_hal::keys::KeyDevice;
 use redan_types::{SecretBytes, SecretString};
 use sha2::Sha256;
 use std::io::{Read, Write};
@@ -77,7 +77,7 @@ impl Store {
     /// There is a store already; the file is not whole or the key another; the disk fails. Then there is no store.
     pub fn import(
         state: &StateFolder,
-        device: &dyn KeyDevice,
+        sealing: &dyn Sealing,
         key: &ExportKey,
         from: &mut dyn Read,
     ) -> Result<Exported, StoreError> {
@@ -86,7 +86,7 @@ impl Store {
             return Err(StoreError::Exists { path: place });
         }
         remove_all(&fresh)?;
-        let made = fill(&fresh, state, device, key, from);
+        let made = fill(&fresh, state, sealing, key, from);
         if made.is_err() {
             remove_all(&fresh)?;
             return made;
@@ -100,12 +100,12 @@ impl Store {
 fn fill(
     fresh: &std::path::Path,
     state: &StateFolder,
-    device: &dyn KeyDevice,
+    sealing: &dyn Sealing,
     key: &ExportKey,
     from: &mut dyn Read,
 ) -> Result<Exported, StoreError> {
     let mut reader = Reader::begin(key, from)?;
-    let (store, _) = Store::open_in(fresh.to_owned(), state, device)?;
+    let (store, _) = Store::open_in(fresh.to_owned(), state, sealing)?;
     let mut exported = Exported::default();
     let mut batch = store.batch();
     let mut bytes = 0;

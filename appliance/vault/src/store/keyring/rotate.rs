@@ -6,8 +6,8 @@
 use super::{ENCRYPTION, Keyring, KeyringFile, NAMING, StoredTree, TreeKeys, random_key, xaes};
 use crate::store::error::StoreError;
 use crate::store::folder;
+use crate::store::sealing::Sealing;
 use crate::store::tree::{Name, RecordKey, Tree};
-use redan_hal::keys::KeyDevice;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -17,33 +17,33 @@ pub(crate) struct NewKeys(BTreeMap<Tree, Arc<TreeKeys>>);
 
 impl Keyring {
     /// Gives the store and every tree a new key on disk. They are used from [`Keyring::adopt`] on.
-    pub(crate) fn renew(folder: &Path, device: &dyn KeyDevice) -> Result<NewKeys, StoreError> {
+    pub(crate) fn renew(folder: &Path, sealing: &dyn Sealing) -> Result<NewKeys, StoreError> {
         let path = Self::path(folder);
         let mut file = KeyringFile::load(&path)?;
-        let store_key = device.unseal(&file.store_context(), &file.store_key)?;
+        let store_key = sealing.unseal(file.device, &file.store_context(), &file.store_key)?;
         let store_key =
             xaes(&store_key).ok_or_else(|| StoreError::damaged(&path, 0, "the store key has a wrong length"))?;
         let version = file
             .store_key_version
             .checked_add(1)
             .ok_or(StoreError::Library("number another store key"))?;
-        let new_store_key = random_key(device)?;
+        let new_store_key = random_key(sealing)?;
         // Contexts name the store key's version, so that everything is wrapped for the new one.
         let mut renewed = KeyringFile {
             store_id: file.store_id,
-            device: file.device,
+            device: sealing.identity(),
             store_key_version: version,
             store_key: Vec::new(),
             trees: Vec::new(),
         };
-        renewed.store_key = device.seal(&renewed.store_context(), &new_store_key)?;
+        renewed.store_key = sealing.seal(&renewed.store_context(), &new_store_key)?;
         let new_store_key = xaes(&new_store_key).ok_or(StoreError::Library("make the store key"))?;
         for stored in std::mem::take(&mut file.trees) {
             let tree = stored.tree;
             let again = |purpose, version, wrapped| {
                 let place = (tree, purpose, version);
                 let key = file.unwrap(&path, &store_key, place, wrapped)?;
-                renewed.wrap(&new_store_key, place, &key[..], device)
+                renewed.wrap(&new_store_key, place, &key[..], sealing)
             };
             let naming = again(NAMING, 0, &stored.naming)?;
             let mut encryption = Vec::with_capacity(stored.encryption.len() + 1);
@@ -56,8 +56,8 @@ impl Keyring {
                 let next = newest
                     .checked_add(1)
                     .ok_or(StoreError::Library("number another tree key"))?;
-                let key = random_key(device)?;
-                let wrapped = renewed.wrap(&new_store_key, (tree, ENCRYPTION, next), key.expose(), device)?;
+                let key = random_key(sealing)?;
+                let wrapped = renewed.wrap(&new_store_key, (tree, ENCRYPTION, next), key.expose(), sealing)?;
                 encryption.push((next, wrapped));
             }
             renewed.trees.push(StoredTree {
