@@ -239,7 +239,7 @@ impl Explained<'_> {
                 time(phase.nanoseconds)
             ));
         }
-        text.push_str("\nMost expensive rules (the first to look at a value pays for its transformations)\n");
+        text.push_str("\nMost expensive rules (who looks at a value first pays for transforming it)\n");
         for cost in self.expensive() {
             text.push_str(&format!(
                 "  {:>9}  phase {}  {:>4} patterns run  {:>10}\n",
