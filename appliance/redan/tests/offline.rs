@@ -265,7 +265,7 @@ fn a_request_is_explained() {
     }
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     assert!(
-        !out.contains("  6  ") && explain(&["--all"]).1.contains("  6  "),
+        !out.contains("\n  6  ") && explain(&["--all"]).1.contains("\n  6  "),
         "{out}"
     );
     let json: serde_json::Value = serde_json::from_str(&explain(&["--json"]).1).unwrap();
