@@ -38,6 +38,8 @@ pub(crate) struct Guard<'g> {
     held: Held,
     /// Bytes of bodies that wait, besides what the engine keeps.
     waiting: usize,
+    /// What the engine kept before the first body: as much as of any request without one.
+    head: usize,
     /// A limit that was met, other than the engine's own.
     limit: Option<WafLimit>,
     heard_response: bool,
@@ -86,6 +88,7 @@ impl<'g> Guard<'g> {
             transaction,
             held: Held::nothing(&peer.worker.shared.waf.room, peer.source, &service.name),
             waiting: 0,
+            head: 0,
             limit: None,
             heard_response: false,
             refused: false,
@@ -112,6 +115,7 @@ impl<'g> Guard<'g> {
             transaction.request_header(field.name().as_bytes(), field.value().as_bytes());
         }
         let verdict = transaction.request_headers_end();
+        self.head = transaction.memory();
         self.judged(verdict)
     }
 
@@ -233,7 +237,8 @@ impl<'g> Guard<'g> {
 
     /// The memory that bodies take: what waits may lie in buffers of twice its size.
     fn memory(&self) -> usize {
-        self.waiting.saturating_mul(2).saturating_add(self.transaction.memory())
+        let engine = self.transaction.memory().saturating_sub(self.head);
+        self.waiting.saturating_mul(2).saturating_add(engine)
     }
 
     /// Counts a piece that waits. Where there is no room for it, it is refused; where nothing is refused, the rest of the body passes.
