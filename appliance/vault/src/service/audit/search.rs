@@ -25,7 +25,7 @@ impl AuditLog {
                 let Some(sequence) = record.number else { continue };
                 end = sequence;
                 read += 1;
-                let event = self.event(&StoredEntry::parse(&record.value)?)?;
+                let event = self.event(sequence, &StoredEntry::parse(&record.value)?)?;
                 if filter.matches(&event) {
                     bytes += record.value.len();
                     entries.push(NumberedEvent { sequence, event });
@@ -45,8 +45,8 @@ impl AuditLog {
         })
     }
 
-    fn event(&self, stored: &StoredEntry) -> Result<AuditEvent, VaultError> {
-        let opened = self.known(&stored.person)?.and_then(|cipher| stored.open(&cipher));
+    fn event(&self, sequence: u64, stored: &StoredEntry) -> Result<AuditEvent, VaultError> {
+        let opened = self.key_of(&stored.person, sequence)?.and_then(|key| stored.open(&key));
         Ok(match opened {
             Some((_, entry)) => event_of(entry),
             None => erased(Leaf::parse(&stored.leaf).map_or(0, |leaf| leaf.header.time)),
