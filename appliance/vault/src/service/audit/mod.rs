@@ -4,6 +4,7 @@
 //! says why). A group of entries, the changes they report, the tree's new head and any new person's key are one change of the
 //! store: what was done and the entry about it are there together or not at all.
 
+mod counting;
 mod entries;
 mod export;
 mod keys;
@@ -17,12 +18,13 @@ pub(crate) use export::Export;
 use super::VaultError;
 use super::change::{Change, decode, encode};
 use crate::store::{GroupCommit, Member, Name, Store, StoreError, Tree};
+use counting::compare_counter;
 use entries::{Draft, Prepared};
 use keys::Keys;
 use people::{Pending, PersonKey};
 use redan_audit::note::SignError;
 use redan_audit::{Checkpoint, CheckpointError, Frontier, Hash};
-use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, KeyError, Operation};
+use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, Operation};
 use redan_ipc::messages::audit::AuditEvent;
 use redan_ipc::messages::vault::VaultRefusal;
 use redan_types::Timestamp;
@@ -175,7 +177,7 @@ impl AuditLog {
             Some(record) => Some(Signed::read(&record?.value, &*device)?),
             None => None,
         };
-        notes.extend(compare_counter(&*device, checkpoint.as_ref())?);
+        notes.extend(compare_counter(&store, &*device, checkpoint.as_ref())?);
         if let Some(checkpoint) = &checkpoint {
             match open_by_any(&checkpoint.note, &keys) {
                 Ok(opened) if opened.size > head.size => notes.push(format!(
@@ -330,7 +332,7 @@ impl AuditLog {
         }
         let device = *self.device.identity();
         let (counter, counted, reached) = if self.device.capabilities().offers(Operation::Count) {
-            let counted = self.device.increment()?;
+            let counted = self.count(checkpoint.as_ref())?;
             let counter = match &checkpoint {
                 Some(last) if last.device == device => last.counter.map_or(counted, |said| {
                     said.saturating_sub(last.counted).saturating_add(counted)
@@ -385,38 +387,6 @@ impl AuditLog {
         // A poisoned lock is sound: the state is replaced in one assignment after its change is durable.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the device's counter says about the log that was found: in words where it does not fit.
-fn compare_counter(device: &dyn KeyDevice, last: Option<&Signed>) -> Result<Option<String>, VaultError> {
-    if !device.capabilities().offers(Operation::Count) {
-        return Ok(Some(
-            "the key device has no counter: the audit log is not tied to one, and an older copy of the whole store would not show"
-                .to_owned(),
-        ));
-    }
-    let counter = match device.counter() {
-        Err(error @ KeyError::CounterLost { .. }) => return Ok(Some(error.to_string())),
-        other => other?,
-    };
-    let Some(last) = last else {
-        // A store that is made on a device that has counted before, or one whose log was taken away.
-        return Ok(None);
-    };
-    if last.device != *device.identity() || last.counter.is_none() {
-        return Ok(Some(
-            "the audit log's last checkpoint was counted by another key device, so that an older copy of it would not show"
-                .to_owned(),
-        ));
-    }
-    let signed = last.counted;
-    // One ahead is a crash between counting and storing; more, or less, is another state of the disk or of the device.
-    Ok((!(signed..=signed.saturating_add(1)).contains(&counter)).then(|| {
-        format!(
-            "the key device's counter is {counter}, the audit log's last checkpoint says {signed}: an older state of the store or of \
-             the device was restored"
-        )
-    }))
 }
 
 /// Opens a note with the key of now, or with one of before where the store was moved since.

@@ -520,6 +520,37 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 }
 
 #[test]
+fn crashes_between_counting_and_storing_are_no_restored_store_however_many() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    drop(open);
+    for _ in 0..4 {
+        let open = bench.open();
+        assert_eq!(open.notes, [""; 0]);
+        let newest = open.log.live().checkpoint.clone();
+        open.log.count(newest.as_ref()).unwrap();
+    }
+    let open = bench.open();
+    fill(&open.log, 3);
+    open.log.checkpoint(Timestamp(2)).unwrap();
+    drop(open);
+    let open = bench.open();
+    assert_eq!(open.notes, [""; 0]);
+    // The device counts on without this store: what is on record here is of an earlier day.
+    open.device.increment().unwrap();
+    open.device.increment().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert!(
+        matches!(open.notes.as_slice(), [note] if note.contains("an older state")),
+        "{:?}",
+        open.notes
+    );
+}
+
+#[test]
 fn a_store_copied_back_from_an_earlier_day_is_named_at_the_start() {
     let bench = Bench::new();
     let (store, earlier) = (bench.folder.path().join("store"), bench.folder.path().join("earlier"));
