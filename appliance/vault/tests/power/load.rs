@@ -18,6 +18,7 @@ pub(crate) enum Wrong {
 }
 
 impl Wrong {
+    #[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
     pub(crate) fn torn<E: ToString>(error: E) -> Self {
         Self::Torn(error.to_string())
     }

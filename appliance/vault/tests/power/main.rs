@@ -188,7 +188,8 @@ fn record(load: &str, work: &Path, random: &mut Random) -> Result<(), String> {
         let failing = start > 0 && random.below(3) == 0;
         if failing && end.is_none() {
             let count = 1 + random.below(3);
-            let what = ["fail-writes", "fail-flushes", "refuse-flushes"][random.below(3)];
+            // What a program can know of weighs more than what it cannot.
+            let what = ["fail-writes", "refuse-flushes", "refuse-flushes", "fail-flushes"][random.below(4)];
             stage.control(&format!("{what} {count}"));
             end = writer.wait(300);
             stage.control(&format!("{what} 0"));
