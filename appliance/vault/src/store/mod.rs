@@ -263,6 +263,14 @@ impl Store {
             .transpose()
     }
 
+    /// A record as it is on disk.
+    #[cfg(test)]
+    pub(crate) fn sealed(&self, tree: Tree, name: Name<'_>) -> Option<Vec<u8>> {
+        let key = self.inner.keyring.locate(tree, name).ok()?;
+        let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.get(&key).ok()?
+    }
+
     /// Every record of a tree, those with a number in their order. A corrupt one is an error in its place.
     ///
     /// # Errors
@@ -326,7 +334,7 @@ impl Store {
         folder::size(&self.inner.folder)
     }
 
-    /// Merges the journal into a snapshot now: what was deleted or replaced is gone from the disk when this returns.
+    /// Merges the journal into a snapshot now: what was deleted or replaced is gone from both when this returns.
     ///
     /// # Errors
     /// The disk is full or failed; the store is as before.
@@ -336,6 +344,16 @@ impl Store {
         self.inner.maintain(Work::Snapshot(answer));
         done.recv()
             .map_err(|_| StoreError::ReadOnly("its maintenance has ended".to_owned()))?
+    }
+
+    /// The same, for what must not come back: the index on disk, which gives room free without overwriting it, is made anew at the
+    /// next start.
+    ///
+    /// # Errors
+    /// As for [`Store::compact`].
+    pub(crate) fn compact_for_good(&self) -> Result<(), StoreError> {
+        index::mark_stale(&self.inner.folder)?;
+        self.compact()
     }
 
     /// Closes the store so that the next start can use the index as it is. Changes that come later are refused; reading goes on.

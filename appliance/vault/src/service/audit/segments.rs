@@ -116,8 +116,8 @@ impl AuditLog {
             return Err(VaultError::Missing);
         }
         self.append_and_erase(&[event], Vec::new(), Some(person.to_owned()))?;
-        // The key is gone from the disk when the journal is merged, not when it is forgotten.
-        Ok(self.store.compact()?)
+        // The key is gone from the disk when nothing holds it any more, not when it is forgotten.
+        Ok(self.store.compact_for_good()?)
     }
 
     /// Deletes what lies before the first entry that is kept.

@@ -399,6 +399,58 @@ fn who_was_erased_acts_again_under_a_new_key_and_what_was_before_stays_erased() 
 }
 
 #[test]
+fn an_erased_key_is_nowhere_on_the_disk_after_the_next_start() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    let sealed = open.store.sealed(Tree::PersonKeys, Name::Secret(b"user:ann")).unwrap();
+    // So that the index on disk holds it too.
+    open.store.close().unwrap();
+    drop(open);
+    let found = |bench: &Bench| holding(bench.folder.path(), &sealed);
+    assert!(
+        found(&bench).iter().any(|path| path.contains("index")),
+        "{:?}",
+        found(&bench)
+    );
+    let open = bench.open();
+    open.log.erase_person("user:ann", erasure(user("bob"))).unwrap();
+    assert!(
+        found(&bench).iter().all(|path| path.contains("index")),
+        "{:?}",
+        found(&bench)
+    );
+    open.store.close().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert_eq!(found(&bench), [""; 0]);
+    all_is_well(&open.log);
+    open.store.close().unwrap();
+    drop(open);
+    // Once is enough: the start after that takes the index as it is.
+    assert!(!bench.folder.path().join("store/index.stale").exists());
+    assert_eq!(found(&bench), [""; 0]);
+}
+
+/// The files under a folder that hold these bytes.
+fn holding(folder: &std::path::Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, bytes));
+        } else if std::fs::read(&path)
+            .unwrap()
+            .windows(bytes.len())
+            .any(|window| window == bytes)
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
 fn an_erasure_amid_the_persons_own_entries_loses_none_of_the_later_ones() {
     let bench = Bench::new();
     let open = bench.open();
