@@ -9,8 +9,9 @@ use redan_console::peers::{Manager, Network, Peers, Vault};
 use redan_console::server::Server;
 use redan_console::tls::Tls;
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerConsole};
-use redan_service::{ListenerSet, Service, StartError, chain};
+use redan_service::{ListenerSet, Service, StartError, Wiping, chain};
 use redan_types::Process;
+use std::alloc::System;
 use std::error::Error;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+#[global_allocator]
+static ALLOCATOR: Wiping<System> = Wiping(System);
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Console) {

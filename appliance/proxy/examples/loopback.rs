@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: redan_service::Wiping<mimalloc::MiMalloc> = redan_service::Wiping(mimalloc::MiMalloc);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

@@ -1,4 +1,5 @@
-//! Buffers of the data path: each thread keeps its own, and a connection holds one only while bytes wait in it.
+//! Buffers of the data path: each thread keeps its own, and a connection holds one only while bytes wait in it. What a buffer held
+//! is overwritten before it is kept for the next connection.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -18,21 +19,33 @@ thread_local! {
 
 /// A byte vector that goes back to its thread when dropped.
 #[derive(Debug)]
-pub(crate) struct Buffer(Vec<u8>);
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    /// The most that it was seen to hold, which is what is overwritten. Whoever fills it and takes from it does so in two steps.
+    held: usize,
+}
 
 impl Buffer {
     /// An empty buffer with room for [`SIZE`] bytes.
     pub(crate) fn take() -> Self {
         let kept = FREE.with_borrow_mut(Vec::pop);
-        Self(kept.unwrap_or_else(|| Vec::with_capacity(SIZE)))
+        Self {
+            bytes: kept.unwrap_or_else(|| Vec::with_capacity(SIZE)),
+            held: 0,
+        }
+    }
+
+    fn note(&mut self) {
+        self.held = self.held.max(self.bytes.len());
     }
 
     /// Drops bytes from the front.
     pub(crate) fn consume(&mut self, bytes: usize) {
-        if bytes >= self.0.len() {
-            self.0.clear();
+        self.note();
+        if bytes >= self.bytes.len() {
+            self.bytes.clear();
         } else if bytes > 0 {
-            self.0.drain(..bytes);
+            self.bytes.drain(..bytes);
         }
     }
 }
@@ -41,22 +54,26 @@ impl Deref for Buffer {
     type Target = Vec<u8>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.bytes
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        self.note();
+        &mut self.bytes
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0);
+        self.note();
+        let mut bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() > LARGEST_KEPT || bytes.capacity() < SIZE {
             return;
         }
+        bytes.clear();
+        bytes.resize(self.held.min(bytes.capacity()), 0);
         bytes.clear();
         // At the end of the thread the list may be gone already; the buffer is then freed like anything else.
         let _ = FREE.try_with(|free| {

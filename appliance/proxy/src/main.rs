@@ -3,13 +3,13 @@
 
 use redan_ipc::messages::{ManagerProxy, ProxySigner};
 use redan_proxy::{Proxy, Wires, apply};
-use redan_service::{Service, chain};
+use redan_service::{Service, Wiping, chain};
 use redan_types::Process;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Wiping<mimalloc::MiMalloc> = Wiping(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Proxy) {

@@ -6,7 +6,7 @@
 //! What a mode may do without stands in one table, [`Protection::may_be_absent`]; nothing is left out silently.
 //!
 //! There is no switch that turns a protection off: no environment variable, no feature, no trap or log mode of the system call
-//! filter. Unsafe code is in `spawn` and `sys` only; the rest of the crate is denied it.
+//! filter. Unsafe code is in `spawn`, `sys` and `wipe` only; the rest of the crate is denied it.
 
 mod capabilities;
 mod enter;
@@ -19,6 +19,7 @@ mod spec;
 mod status;
 mod sys;
 mod tree;
+mod wipe;
 
 pub use capabilities::Capabilities;
 pub use enter::{SandboxError, enter};
@@ -28,3 +29,4 @@ pub use seccomp::SeccompError;
 pub use spawn::{Child, Launch, SpawnError, spawn};
 pub use spec::{Cgroup, Identity, Limits, Outbound, Spec};
 pub use tree::detached_folder;
+pub use wipe::Wiping;

@@ -22,6 +22,9 @@ pub use peer::Peer;
 pub use pulse::Pulse;
 pub use supply::{Supply, Teller};
 
+/// For services through whose hands secrets go: what they free holds nothing any more.
+pub use redan_sandbox::Wiping;
+
 use hub::Hub;
 use redan_ipc::messages::control::{End, FromService, Purpose};
 use redan_ipc::{Channel, IpcError, Pair, Responder};

@@ -1,9 +1,13 @@
 //! The vault's process: enters its sandbox, proves it, and runs.
 #![forbid(unsafe_code)]
 
-use redan_service::{Service, chain};
+use redan_service::{Service, Wiping, chain};
 use redan_types::Process;
+use std::alloc::System;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: Wiping<System> = Wiping(System);
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Vault) {
