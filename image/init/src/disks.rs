@@ -57,7 +57,7 @@ pub fn find_slot(root: &Root) -> Option<FoundSlot> {
     let slots = [(Slot::A, disk::SLOT_A), (Slot::B, disk::SLOT_B)];
     let all = slots.into_iter().flat_map(|(slot, name)| find(name).into_iter().map(move |found| (slot, found)));
     all.filter_map(|(slot, partition)| {
-        let trailer = trailer(&partition).ok().flatten()?;
+        let trailer = trailer(&partition, root).ok().flatten()?;
         (trailer.root == *root).then_some(FoundSlot {
             slot,
             partition,
@@ -67,15 +67,14 @@ pub fn find_slot(root: &Root) -> Option<FoundSlot> {
     .next()
 }
 
-/// What a slot's trailer says; `None` where the slot is empty or damaged.
+/// What the trailer says of a slot that should hold this root; `None` where there is none or it is damaged.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn trailer(slot: &Found) -> io::Result<Option<Trailer>> {
+fn trailer(slot: &Found, root: &Root) -> io::Result<Option<Trailer>> {
     let mut file = File::open(&slot.device)?;
     let mut bytes = vec![0; TRAILER];
-    let length = u64::try_from(TRAILER).unwrap_or(u64::MAX);
-    file.seek(SeekFrom::Start(slot.size.saturating_sub(length)))?;
+    file.seek(SeekFrom::Start(root.trailer_offset().ok_or(io::ErrorKind::InvalidData)?))?;
     file.read_exact(&mut bytes)?;
     Ok(Trailer::decode(&bytes).ok())
 }

@@ -23,6 +23,10 @@ pub struct Facts {
     pub slot: Slot,
     /// The disk with the slots, as the kernel calls it, e.g. `vda`.
     pub disk: String,
+    /// The device of the other slot; empty where there is none.
+    pub other_slot: String,
+    /// The device of the firmware's system partition; empty where there is none.
+    pub esp: String,
     /// The image's version.
     pub version: Version,
     /// The image's security version.
@@ -66,16 +70,18 @@ impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (data, reason) = match &self.data {
             Data::New => ("new", ""),
-            Data::Opened => ("opened-by-tpm", ""),
-            Data::Recovered => ("opened-by-recovery", ""),
+            Data::Opened => ("tpm", ""),
+            Data::Recovered => ("recovery", ""),
             Data::Locked(reason) => ("locked", reason.as_str()),
         };
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         writeln!(f, "slot={}", self.slot)?;
         writeln!(f, "disk={}", self.disk)?;
+        writeln!(f, "other-slot={}", self.other_slot)?;
+        writeln!(f, "esp={}", self.esp)?;
         writeln!(f, "version={}", self.version)?;
-        writeln!(f, "security={}", self.security)?;
-        writeln!(f, "root={}", self.root)?;
+        writeln!(f, "security-version={}", self.security)?;
+        writeln!(f, "root-hash={}", self.root)?;
         writeln!(f, "data={data}")?;
         writeln!(f, "data-reason={reason}")?;
         writeln!(f, "began={}", self.times.0)?;
@@ -102,13 +108,15 @@ impl FromStr for Facts {
                 _ => return Err(FactsError("slot")),
             },
             disk: value("disk")?.to_owned(),
-            version: value("version")?.parse().map_err(|_| FactsError("version"))?,
-            security: value("security")?.parse().map_err(|_| FactsError("security"))?,
-            root: value("root")?.to_owned(),
+            other_slot: value("other-slot")?.to_owned(),
+            esp: value("esp")?.to_owned(),
+            version: Version::parse(value("version")?).map_err(|_| FactsError("version"))?,
+            security: value("security-version")?.parse().map_err(|_| FactsError("security-version"))?,
+            root: value("root-hash")?.to_owned(),
             data: match value("data")? {
                 "new" => Data::New,
-                "opened-by-tpm" => Data::Opened,
-                "opened-by-recovery" => Data::Recovered,
+                "tpm" => Data::Opened,
+                "recovery" => Data::Recovered,
                 "locked" => Data::Locked(value("data-reason")?.to_owned()),
                 _ => return Err(FactsError("data")),
             },
@@ -140,12 +148,15 @@ impl fmt::Display for Slot {
 #[cfg(test)]
 mod tests {
     use super::{Data, Facts, FactsError, Slot};
+    use crate::Version;
 
     fn facts(data: Data) -> Facts {
         Facts {
             slot: Slot::B,
             disk: "vda".to_owned(),
-            version: "0.1.0".parse().unwrap(),
+            other_slot: "/dev/vda2".to_owned(),
+            esp: String::new(),
+            version: Version { major: 0, minor: 1, patch: 0 },
             security: 1,
             root: "ab".repeat(32),
             data,

@@ -1,19 +1,17 @@
 //! What the builder of the disk image, the first program of a boot and the updater agree on: partitions, what stands at the end of
-//! a slot, the form of an update bundle, and what the first program tells the supervisor. Bytes in, values out, and back; no I/O.
+//! a slot, and what the first program tells the supervisor. Bytes in, values out, and back; no I/O. (The update bundle is
+//! `redan_update::bundle`.)
 //!
 //! * [`disk`]: the partitions and their names;
 //! * [`slot`]: the trailer of a slot, which says what the slot holds;
-//! * [`bundle`]: an update as one file;
 //! * [`facts`]: `/run/redan/boot`.
 #![forbid(unsafe_code)]
 
-pub mod bundle;
 pub mod disk;
 pub mod facts;
 pub mod slot;
-mod version;
 
-pub use version::{Version, VersionError};
+pub use redan_update::version::Version;
 
 use aws_lc_rs::digest::{SHA256, digest};
 

@@ -1,8 +1,8 @@
 //! What stands at the end of a slot.
 //!
-//! A slot begins with the root file system (EROFS), the dm-verity hash tree follows at the next block, and the partition's last
-//! [`TRAILER`] bytes are the trailer. Who writes a slot overwrites the trailer with zeros first and writes it last, so that a slot
-//! that was written half is an empty slot.
+//! A slot holds, from its first byte on, the root file system (EROFS), the dm-verity hash tree, and the trailer. A slot is written
+//! from front to back, so that one that was written half has no trailer that fits its kernel image; and were an old trailer still
+//! there, the kernel would find the first block that does not fit its hash.
 //!
 //! Nothing in a trailer is trusted: which root file system a kernel starts stands in its signed command line ([`Root`]), the kernel
 //! checks the signature over the root hash, and the device checks each approval.
@@ -10,10 +10,12 @@
 use crate::{Version, hex, sha256, unhex};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of the trailer's place at the end of the partition.
+/// Bytes of the trailer.
 pub const TRAILER: usize = 64 << 10;
 /// Bytes of a block of the file system and of the hash tree.
 pub const BLOCK: u64 = 4_096;
+/// The most blocks of a root file system: 1 TiB.
+const LARGEST: u64 = 1 << 28;
 /// The word of the kernel's command line that says which root file system belongs to it.
 pub const PARAMETER: &str = "redan.root=";
 
@@ -33,8 +35,8 @@ pub struct Root {
 /// The trailer's content.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Trailer {
-    /// The version of the image.
-    pub version: Version,
+    /// The version of the image: major, minor, patch.
+    pub version: [u32; 3],
     /// See [`Approval::security`]; the image's own.
     pub security: u32,
     /// The root file system.
@@ -120,7 +122,36 @@ impl Trailer {
     }
 }
 
+impl Trailer {
+    /// The version of the image.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        let [major, minor, patch] = self.version;
+        Version { major, minor, patch }
+    }
+}
+
 impl Root {
+    /// Blocks of the hash tree: each of its levels has a hash for every block of the level below, the last one a single block.
+    #[must_use]
+    pub const fn tree_blocks(&self) -> u64 {
+        let (mut below, mut all) = (self.blocks, 0);
+        while below > 1 {
+            below = below.div_ceil(BLOCK / 32);
+            all += below;
+        }
+        all
+    }
+
+    /// Where the trailer is in the slot, in bytes; `None` where no disk is that large.
+    #[must_use]
+    pub const fn trailer_offset(&self) -> Option<u64> {
+        if self.blocks > LARGEST {
+            return None;
+        }
+        Some((self.blocks + self.tree_blocks()) * BLOCK)
+    }
+
     /// The word of the command line.
     #[must_use]
     pub fn parameter(&self) -> String {
@@ -167,7 +198,7 @@ mod tests {
 
     fn trailer() -> Trailer {
         Trailer {
-            version: "1.2".parse().unwrap(),
+            version: [1, 2, 0],
             security: 3,
             root: Root {
                 hash: [1; 32],
@@ -195,6 +226,16 @@ mod tests {
     fn a_place_with_zeros_is_an_empty_slot() {
         assert_eq!(Trailer::decode(&vec![0; TRAILER]), Err(TrailerError::Empty));
         assert_eq!(Trailer::decode(&[]), Err(TrailerError::Empty));
+    }
+
+    #[test]
+    fn the_trailer_follows_the_tree() {
+        let blocks = |blocks| Root { blocks, ..trailer().root };
+        assert_eq!(blocks(128).tree_blocks(), 1);
+        assert_eq!(blocks(129).tree_blocks(), 2 + 1);
+        assert_eq!(blocks(128 * 128 + 1).tree_blocks(), 129 + 2 + 1);
+        assert_eq!(blocks(128).trailer_offset(), Some(129 * 4_096));
+        assert_eq!(blocks(u64::MAX).trailer_offset(), None);
     }
 
     #[test]
