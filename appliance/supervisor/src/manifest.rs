@@ -3,13 +3,13 @@
 use redan_ipc::Pair;
 use redan_ipc::messages::{
     ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-    ManagerProxy, ManagerSupervisor, ManagerVault, ProxySigner, ProxyVault,
+    ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor, ProxySigner, ProxyVault,
 };
 use redan_sandbox::{Capabilities, Identity, Limits, Namespace, Outbound};
 use redan_types::{Mode, Process};
 use std::ffi::CStr;
 
-use Process::{Console, Manager, Network, Proxy, Vault};
+use Process::{Console, Manager, Network, Provision, Proxy, Vault};
 
 /// One service.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +24,23 @@ pub struct Entry {
     pub capabilities: Capabilities,
     /// Whose network it uses.
     pub network: Net,
+    /// Where it exists at all.
+    pub place: Place,
     /// What must have happened before its first start.
     pub after: Option<(Process, Milestone)>,
     /// Limits (`setrlimit`).
     pub limits: Limits,
     /// Limits of its control group, where there is one.
     pub group: Group,
+}
+
+/// Where a service exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// Wherever the appliance runs.
+    Everywhere,
+    /// On the appliance's own machine, where the supervisor is PID 1.
+    Machine,
 }
 
 /// Whose network a service uses.
@@ -90,13 +101,14 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The services, in the order of their first start.
-pub const SERVICES: [Entry; 5] = [
+pub const SERVICES: [Entry; 6] = [
     Entry {
         process: Vault,
         binary: c"redan-vault",
         user: 64_101,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: None,
         limits: Limits {
             open_files: 4_096,
@@ -116,6 +128,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_102,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: Some((Vault, Milestone::Ready)),
         limits: Limits {
             open_files: 1_024,
@@ -135,6 +148,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_103,
         capabilities: Capabilities::NET_ADMIN,
         network: Net::Administers,
+        place: Place::Everywhere,
         after: Some((Manager, Milestone::Confined)),
         limits: Limits {
             open_files: 1_024,
@@ -154,6 +168,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_104,
         capabilities: Capabilities::NONE,
         network: Net::Connects,
+        place: Place::Everywhere,
         after: Some((Network, Milestone::Ready)),
         limits: Limits {
             open_files: 131_072,
@@ -173,6 +188,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_105,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: Some((Network, Milestone::Ready)),
         limits: Limits {
             open_files: 8_192,
@@ -186,10 +202,31 @@ pub const SERVICES: [Entry; 5] = [
             weight: 50,
         },
     },
+    Entry {
+        process: Provision,
+        binary: c"redan-provision",
+        user: 64_106,
+        capabilities: Capabilities::NONE,
+        network: Net::Empty,
+        place: Place::Machine,
+        // It starts first and needs nobody: it is where a machine that cannot start is asked why.
+        after: None,
+        limits: Limits {
+            open_files: 64,
+            tasks: 32,
+            data: 4 * GIB,
+            locked: 64 * KIB,
+        },
+        group: Group {
+            memory: 128 * MIB,
+            tasks: 32,
+            weight: 50,
+        },
+    },
 ];
 
 /// Who may ask whom. (Operators reach the manager over a socket of root's instead of a wire.)
-pub const WIRES: [Wire; 12] = [
+pub const WIRES: [Wire; 14] = [
     wire::<ProxySigner>(Count::EachThread),
     wire::<ProxyVault>(Count::EachThread),
     wire::<ConsoleSigner>(Count::One),
@@ -202,6 +239,8 @@ pub const WIRES: [Wire; 12] = [
     wire::<ManagerBlocklist>(Count::One),
     wire::<ConsoleNetwork>(Count::One),
     wire::<ManagerSupervisor>(Count::One),
+    wire::<ProvisionManager>(Count::One),
+    wire::<ProvisionSupervisor>(Count::One),
 ];
 
 /// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the

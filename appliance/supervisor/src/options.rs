@@ -8,6 +8,8 @@ use std::path::PathBuf;
 /// How the appliance is to be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
+    /// `--appliance`: this is PID 1 of the appliance's own image, where everything has its fixed place.
+    pub machine: bool,
     /// `--mode`: decides namespaces, users and what may be absent.
     pub mode: Mode,
     /// `--state DIR`: the vault's store in `DIR/store`, the operators' socket in `DIR/run`.
@@ -55,6 +57,30 @@ pub enum OptionsError {
 const MOST_THREADS: u16 = 64;
 
 impl Options {
+    /// As PID 1: the state is on the data partition, the binaries on the verified root, a worker thread on each processor.
+    fn appliance() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, |number| number.get().min(MOST_THREADS.into()));
+        Self {
+            machine: true,
+            mode: Mode::Appliance,
+            state: PathBuf::from("/data"),
+            binaries: PathBuf::from("/usr/lib/redan"),
+            configuration: None,
+            threads: u16::try_from(processors).unwrap_or(1),
+            ready: None,
+            password: None,
+        }
+    }
+
+    /// Where the lock and the operators' socket are.
+    pub(crate) fn run_folder(&self) -> PathBuf {
+        if self.machine {
+            PathBuf::from("/run/redan")
+        } else {
+            self.state.join("run")
+        }
+    }
+
     /// Reads the arguments; the first is the program's name.
     ///
     /// # Errors
@@ -65,6 +91,7 @@ impl Options {
         let (mut threads, mut ready, mut password) = (1, None, None);
         while let Some(argument) = parser.next()? {
             match argument {
+                Arg::Long("appliance") => return Ok(Self::appliance()),
                 Arg::Long("mode") => mode = Some(parse_mode(&parser.value()?.string()?)?),
                 Arg::Long("state") => state = Some(PathBuf::from(parser.value()?)),
                 Arg::Long("binaries") => binaries = Some(PathBuf::from(parser.value()?)),
@@ -80,6 +107,7 @@ impl Options {
             }
         }
         Ok(Self {
+            machine: false,
             mode: mode.ok_or(OptionsError::Missing("--mode"))?,
             state: state.ok_or(OptionsError::Missing("--state"))?,
             binaries: binaries.ok_or(OptionsError::Missing("--binaries"))?,
@@ -134,6 +162,13 @@ mod tests {
             parse("--mode evaluation-user --state s --binaries=b --configuration c --threads 2 --ready-fd 5").unwrap();
         assert_eq!(options.mode, Mode::EvaluationUser);
         assert_eq!((options.threads, options.ready, options.password), (2, Some(5), None));
+    }
+
+    #[test]
+    fn the_appliance_needs_no_other_option() {
+        let options = parse("--appliance").unwrap();
+        assert!(options.machine && options.mode == Mode::Appliance);
+        assert_eq!(options.run_folder(), std::path::Path::new("/run/redan"));
     }
 
     #[test]

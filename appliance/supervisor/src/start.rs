@@ -47,8 +47,16 @@ impl Supervisor {
         };
         match process {
             Process::Vault => {
-                file(Purpose::Store, &Some(store));
+                file(Purpose::Store, &store);
                 file(Purpose::FirstPassword, &self.password);
+            }
+            Process::Provision => {
+                let machine = self.machine.as_ref();
+                file(Purpose::SerialLine, &machine.and_then(|machine| machine.serial.clone()));
+                file(
+                    Purpose::ToldPassword,
+                    &machine.and_then(|machine| machine.password.clone()),
+                );
             }
             Process::Manager => {
                 file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
@@ -59,7 +67,8 @@ impl Supervisor {
             | Process::Operator
             | Process::Pkcs11
             | Process::Proxy
-            | Process::Supervisor => {}
+            | Process::Supervisor
+            | Process::Update => {}
         }
         parcels.extend(self.listeners.messages(process));
         let outcome = service.start(&self.ground, parcels, now);
@@ -80,11 +89,12 @@ impl Supervisor {
     }
 
     /// The store's folder in the form in which the vault gets it: a mount of its own, or the folder where there are no namespaces.
-    fn store_to_pass(&self) -> Result<Rc<OwnedFd>, Errno> {
-        if self.ground.mode == Mode::EvaluationBare {
-            return Ok(Rc::clone(&self.store));
+    fn store_to_pass(&self) -> Result<Option<Rc<OwnedFd>>, Errno> {
+        match &self.store {
+            None => Ok(None),
+            Some(store) if self.ground.mode == Mode::EvaluationBare => Ok(Some(Rc::clone(store))),
+            Some(store) => Ok(Some(Rc::new(detached_folder(store.as_fd())?))),
         }
-        detached_folder(self.store.as_fd().as_fd()).map(Rc::new)
     }
 
     fn start_failed(&mut self, index: usize, why: &str, now: Instant) {
@@ -113,7 +123,11 @@ impl Supervisor {
             };
             if peer == Process::Supervisor {
                 let (ours, theirs) = Channel::pair()?;
-                self.manager = Some(Outbox::new(ours)?);
+                let desk = Some(Outbox::new(ours)?);
+                match process {
+                    Process::Provision => self.provision = desk,
+                    _ => self.manager = desk,
+                }
                 own.push(wire(pair.tag, end, 0, 1, theirs));
                 continue;
             }

@@ -37,9 +37,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Makes `STATE/run`, locks it, and listens for operators in it.
-    pub(crate) fn claim(state: &Path) -> Result<(Self, OwnedFd), StateError> {
-        let path = make_folder(&state.join("run"))?;
+    /// Makes the folder, locks it, and listens for operators in it.
+    pub(crate) fn claim(folder: &Path) -> Result<(Self, OwnedFd), StateError> {
+        let path = make_folder(folder)?;
         let folder = open_folder(&path)?;
         flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
             let source = match errno {
@@ -100,15 +100,23 @@ pub(crate) fn document(path: &Path) -> Result<OwnedFd, StateError> {
         if fs::metadata(path)?.len() > DOCUMENT {
             return Err(io::Error::other(format!("larger than {DOCUMENT} bytes")));
         }
-        let bytes = fs::read(path)?;
-        let file = rustix::fs::memfd_create("configuration", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        let mut file = File::from(file);
-        file.write_all(&bytes)?;
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        rustix::fs::fcntl_add_seals(&file, seals)?;
-        Ok(file.into())
+        sealed(&fs::read(path)?)
     };
     read().map_err(StateError::at("read", path))
+}
+
+/// The built-in configuration, in the same form.
+pub(crate) fn built_in(text: &str) -> Result<OwnedFd, StateError> {
+    sealed(text.as_bytes()).map_err(StateError::at("keep", Path::new("the built-in configuration")))
+}
+
+fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("configuration", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
 }
 
 /// Takes over an inherited descriptor (a pipe or a file) for writing. Writes to it do not wait.
@@ -178,10 +186,10 @@ mod tests {
         // A path longer than a socket's name may be.
         let state = tempfile::tempdir().unwrap();
         let state = state.path().join("x".repeat(120));
-        let (run, _socket) = Run::claim(&state).unwrap();
+        let (run, _socket) = Run::claim(&state.join("run")).unwrap();
         let mode = std::fs::metadata(socket_of(&state)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = Run::claim(&state).unwrap_err();
+        let error = Run::claim(&state.join("run")).unwrap_err();
         assert!(
             std::error::Error::source(&error)
                 .unwrap()
@@ -190,7 +198,7 @@ mod tests {
         );
         drop(run);
         assert!(!socket_of(&state).exists());
-        Run::claim(&state).unwrap();
+        Run::claim(&state.join("run")).unwrap();
     }
 
     #[test]

@@ -25,10 +25,11 @@ use crate::journal::Journal;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
 use crate::log::{clean, say};
-use crate::manifest::{Milestone, SERVICES};
+use crate::machine::{End, Machine};
+use crate::manifest::{Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
 use crate::service::{BinaryError, Ground, Parcel, Service, describe};
-use crate::state::{Run, StateError, document, inherited, store};
+use crate::state::{Run, StateError, built_in, document, inherited, store};
 
 /// The source of the supervisor's own lines in the log.
 pub(crate) const SELF: &str = "supervisor";
@@ -72,8 +73,15 @@ pub struct Supervisor {
     pub(crate) started: Timestamp,
     /// The answering end of the manager's wire.
     pub(crate) manager: Option<Outbox>,
+    /// The answering end of the provisioning service's wire.
+    pub(crate) provision: Option<Outbox>,
+    /// The machine, where this is its PID 1.
+    pub(crate) machine: Option<Machine>,
+    /// Opens the data partition, while that runs.
+    pub(crate) opener: Option<Pid>,
     signals: SignalFd,
-    pub(crate) store: Rc<OwnedFd>,
+    /// `None` while the data partition is not open.
+    pub(crate) store: Option<Rc<OwnedFd>>,
     pub(crate) operators: Rc<OwnedFd>,
     pub(crate) document: Option<Rc<OwnedFd>>,
     pub(crate) password: Option<Rc<OwnedFd>>,
@@ -89,6 +97,7 @@ enum Token {
     Control(usize),
     Log(usize),
     Manager,
+    Provision,
 }
 
 impl Supervisor {
@@ -97,6 +106,7 @@ impl Supervisor {
     /// # Errors
     /// Says what is missing; nothing has been started then.
     pub fn new(options: &Options) -> Result<Self, SupervisorError> {
+        let machine = options.machine.then(|| Machine::prepare(Instant::now()));
         let is_root = geteuid().is_root();
         if !is_root && options.mode != Mode::EvaluationBare {
             return Err(SupervisorError::NotRoot);
@@ -127,15 +137,23 @@ impl Supervisor {
         raise_descriptor_limit();
         let services = SERVICES
             .iter()
+            .filter(|entry| options.machine || entry.place == Place::Everywhere)
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
-        let (run, operators) = Run::claim(&options.state)?;
+        let (run, operators) = Run::claim(&options.run_folder())?;
         let owner = SERVICES.iter().find(|entry| entry.process == Process::Vault);
         let owner = owner
             .and_then(|entry| entry.identity(is_root, options.mode))
             .map(|identity| identity.uid);
-        let store = OwnedFd::from(store(&options.state, owner)?);
-        let document = options.configuration.as_deref().map(document).transpose()?.map(Rc::new);
+        // Without its data the machine comes up as well, to be asked why over the serial line.
+        let has_data = machine.as_ref().is_none_or(Machine::has_data);
+        let store = has_data.then(|| store(&options.state, owner)).transpose()?;
+        let first = machine.as_ref().and_then(|machine| machine.first.as_deref());
+        let document = match first {
+            Some(text) => Some(built_in(text)?),
+            None => options.configuration.as_deref().map(document).transpose()?,
+        };
+        let password = password.or_else(|| machine.as_ref().and_then(|machine| machine.password.clone()));
         let ground = Ground {
             mode: options.mode,
             threads: options.threads,
@@ -151,10 +169,13 @@ impl Supervisor {
             journal: Journal::default(),
             started: wall(),
             manager: None,
+            provision: None,
+            machine,
+            opener: None,
             signals,
-            store: Rc::new(store),
+            store: store.map(|store| Rc::new(OwnedFd::from(store))),
             operators: Rc::new(operators),
-            document,
+            document: document.map(Rc::new),
             password,
             ready,
             stopping: None,
@@ -166,7 +187,12 @@ impl Supervisor {
     ///
     /// # Errors
     /// Only if waiting for events is impossible; the services die with the supervisor then.
-    pub fn run(mut self) -> Result<(), SupervisorError> {
+    pub fn run(self) -> Result<(), SupervisorError> {
+        self.run_to_end().map(drop)
+    }
+
+    /// As [`Self::run`]; says how the machine is to end.
+    pub(crate) fn run_to_end(mut self) -> Result<End, SupervisorError> {
         while !self.is_over() {
             self.open_gates(Instant::now());
             let (tokens, ready) = self.wait(Instant::now())?;
@@ -177,10 +203,11 @@ impl Supervisor {
             self.reap();
             self.act(Instant::now());
             self.announce();
+            self.attend_machine(Instant::now());
             self.continue_stop();
         }
         say(SELF, "everything has stopped");
-        Ok(())
+        Ok(self.machine.as_ref().map_or(End::Reboot, |machine| machine.end))
     }
 
     /// Gives a service all its listeners anew.
@@ -207,11 +234,13 @@ impl Supervisor {
             .map(|s| (s.entry.process, s.life.milestone()))
             .collect();
         for service in &mut self.services {
-            let open = service.entry.after.is_none_or(|(process, milestone)| {
-                reached
-                    .iter()
-                    .any(|(other, at)| *other == process && at.is_some_and(|at| at >= milestone))
-            });
+            let has_what_it_needs = service.entry.process != Process::Vault || self.store.is_some();
+            let open = has_what_it_needs
+                && service.entry.after.is_none_or(|(process, milestone)| {
+                    reached
+                        .iter()
+                        .any(|(other, at)| *other == process && at.is_some_and(|at| at >= milestone))
+                });
             if open && self.stopping.is_none() {
                 service.life.may_start(now);
             }
@@ -284,7 +313,13 @@ impl Supervisor {
             tokens.push(Token::Manager);
             polled.push(PollFd::new(manager, interest(manager)));
         }
-        let next = self.services.iter().filter_map(|service| service.life.wake()).min();
+        if let Some(provision) = &self.provision {
+            tokens.push(Token::Provision);
+            polled.push(PollFd::new(provision, interest(provision)));
+        }
+        let lives = self.services.iter().filter_map(|service| service.life.wake());
+        let machine = self.machine.iter().map(|machine| machine.watchdog.wake(now));
+        let next = lives.chain(machine).min();
         // One millisecond more, so that a wake-up is never just before its time.
         let timeout = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -316,19 +351,29 @@ impl Supervisor {
             }
             Token::Manager => {
                 let flushed = self.manager.as_mut().map_or(Ok(()), Outbox::flush);
-                let Err(error) = flushed.and_then(|()| self.attend_manager()) else {
-                    return;
-                };
-                // The manager makes itself a new wire only by a restart.
-                self.manager = None;
-                let Some(manager) = self.services.iter_mut().find(|s| s.entry.process == Process::Manager) else {
-                    return;
-                };
-                match error {
-                    OutboxError::Channel(IpcError::Closed) => manager.life.should_end(Cause::Channel, Instant::now()),
-                    error => Self::broken(manager, &format!("its wire: {error}")),
+                if let Err(error) = flushed.and_then(|()| self.attend_manager()) {
+                    self.manager = None;
+                    self.wire_ended(Process::Manager, &error);
                 }
             }
+            Token::Provision => {
+                let flushed = self.provision.as_mut().map_or(Ok(()), Outbox::flush);
+                if let Err(error) = flushed.and_then(|()| self.attend_provision()) {
+                    self.provision = None;
+                    self.wire_ended(Process::Provision, &error);
+                }
+            }
+        }
+    }
+
+    /// Who asks the supervisor gets a new wire only by a restart.
+    fn wire_ended(&mut self, process: Process, error: &OutboxError) {
+        let Some(service) = self.services.iter_mut().find(|s| s.entry.process == process) else {
+            return;
+        };
+        match error {
+            OutboxError::Channel(IpcError::Closed) => service.life.should_end(Cause::Channel, Instant::now()),
+            error => Self::broken(service, &format!("its wire: {error}")),
         }
     }
 
@@ -341,9 +386,7 @@ impl Supervisor {
                 say(SELF, "told to stop again: killing what still runs");
                 self.services.iter().for_each(Service::kill);
             } else {
-                say(SELF, "stopping");
-                self.stopping = Some(0);
-                self.stop_next();
+                self.begin_stop();
             }
         }
     }
@@ -408,7 +451,7 @@ impl Supervisor {
                     .as_ref()
                     .map_or(0, |running| running.child.pid().as_raw_nonzero().get());
                 self.journal.record(wall(), process, kind, &format!("process {pid}"));
-                if process == Process::Vault {
+                if process == Process::Vault && self.machine.is_none() {
                     // The password has been written by now, if there was one to be written.
                     self.password = None;
                 }
@@ -443,7 +486,7 @@ impl Supervisor {
                 .is_some_and(|process| process.child.pid() == pid)
         };
         let Some(index) = self.services.iter().position(is_it) else {
-            return;
+            return self.tool_ended(pid, status);
         };
         // What it said last may still be in the channel.
         self.listen_to(index);
@@ -477,8 +520,10 @@ impl Supervisor {
         }
         service.last_exit = Some(detail.clone());
         let process = service.entry.process;
-        if process == Process::Manager {
-            self.manager = None;
+        match process {
+            Process::Manager => self.manager = None,
+            Process::Provision => self.provision = None,
+            _ => {}
         }
         if self.stopping.is_none() || cause.is_some() {
             self.tell_death(process, &detail);

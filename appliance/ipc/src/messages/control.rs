@@ -80,6 +80,10 @@ pub enum Purpose {
     InitialConfiguration,
     /// The listening socket of the operators' channel.
     OperatorSocket,
+    /// The serial line, for the provisioning service: raw, as fast as the line is.
+    SerialLine,
+    /// A file that holds the first administrator's one-time password once the vault has told it.
+    ToldPassword,
     /// The vault's folder.
     Store,
     /// Where the first administrator's one-time password is written at first start (a pipe or a file; evaluation and provisioning).

@@ -171,6 +171,19 @@ pub enum OperatorRequest {
     VaultHealth,
     /// The certificates in use.
     Certificates,
+    /// The serial line's PIN, as its hash; for the provisioning service alone.
+    SerialPin,
+    /// Another PIN for the serial line, or none.
+    SetSerialPin(Option<String>),
+    /// Put this into the audit log; for the provisioning service alone, under its own name.
+    Record {
+        /// What: `serial.` or `stick.` and a word.
+        action: String,
+        /// Whether it was done.
+        done: bool,
+        /// In words.
+        message: String,
+    },
 }
 
 /// The answer to an operator.
@@ -192,6 +205,10 @@ pub enum OperatorReply {
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
+    /// Done.
+    Done,
+    /// To `SerialPin`.
+    SerialPin(Option<String>),
     /// Not done, and why.
     Refused(String),
 }

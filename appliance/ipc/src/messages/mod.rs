@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod apply;
 pub mod audit;
 pub mod control;
+pub mod machine;
 pub mod manager;
 pub mod network;
 pub mod pkcs11;
@@ -73,6 +74,10 @@ pairs! {
     ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit SMALL;
     /// Blocklist and counters for the console.
     ConsoleNetwork: 12, Console asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
+    /// What an operator asks, asked over the serial line or by a USB stick.
+    ProvisionManager: 15, Provision asks Manager, manager::OperatorRequest => manager::OperatorReply, limit DOCUMENT;
+    /// The machine itself.
+    ProvisionSupervisor: 16, Provision asks Supervisor, machine::MachineRequest => machine::MachineReply, limit SMALL;
     /// Keys in an HSM, behind its vendor's module.
     VaultPkcs11: 14, Vault asks Pkcs11, pkcs11::Pkcs11Request => pkcs11::Pkcs11Reply, limit MODULE;
     /// Blocklist and counters for operators, through the manager.
@@ -83,7 +88,8 @@ pairs! {
 mod tests {
     use super::{
         ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProxySigner, ProxyVault, VaultPkcs11,
+        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager, ProvisionSupervisor,
+        ProxySigner, ProxyVault, VaultPkcs11,
     };
     use crate::Pair;
 
@@ -101,6 +107,8 @@ mod tests {
             ManagerSupervisor::TAG,
             ManagerVault::TAG,
             OperatorManager::TAG,
+            ProvisionManager::TAG,
+            ProvisionSupervisor::TAG,
             ProxySigner::TAG,
             ProxyVault::TAG,
             VaultPkcs11::TAG,

@@ -260,6 +260,10 @@ pub enum ManagerVaultRequest {
         /// The question or change.
         request: AccountRequest,
     },
+    /// The serial line's PIN, as its hash.
+    SerialPin,
+    /// Another PIN for the serial line, or none.
+    SetSerialPin(Option<String>),
     /// Find entries, for an operator.
     AuditSearch(AuditQuery),
     /// Export the log, for an operator.
@@ -286,6 +290,8 @@ pub enum ManagerVaultReply {
     CommitState(CommitState),
     /// To `EnsureCertificate`.
     Certificate(Certificate),
+    /// To `SerialPin`.
+    SerialPin(Option<String>),
     /// Done.
     Done,
     /// To `Accounts`.

@@ -239,13 +239,15 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-const PROCESSES: [Process; 7] = [
+const PROCESSES: [Process; 9] = [
     Process::Console,
     Process::Manager,
     Process::Network,
     Process::Operator,
+    Process::Provision,
     Process::Proxy,
     Process::Supervisor,
+    Process::Update,
     Process::Vault,
 ];
 const NAME: usize = 256;

@@ -1,0 +1,243 @@
+//! The supervisor as the machine's keeper: its watchdog, what the provisioning service asks, its end.
+
+use redan_ipc::messages::ProvisionSupervisor;
+use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply, MachineRequest, Reading};
+use redan_types::{Process, SecretString};
+use rustix::process::{Pid, WaitStatus};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::log::{newest, say};
+use crate::machine::boot::{Boot, take_recovery_key};
+use crate::machine::facts::{interfaces, serial_number};
+use crate::machine::watchdog::WellBeing;
+use crate::machine::{End, finish};
+use crate::manifest::{Milestone, SERVICES};
+use crate::outbox::OutboxError;
+use crate::service::describe;
+use crate::state::store;
+use crate::supervisor::{SELF, Supervisor};
+use crate::{Options, words};
+
+/// The program that opens, makes and destroys the data partition.
+const DATA_TOOL: &str = "/usr/lib/redan/redan-data";
+const DATA: &str = "/data";
+
+/// Runs the appliance as PID 1, and ends the machine.
+pub fn run_machine(options: &Options) -> ! {
+    let end = match Supervisor::new(options).and_then(Supervisor::run_to_end) {
+        Ok(end) => end,
+        Err(error) => {
+            say(SELF, &words(&error));
+            End::Reboot
+        }
+    };
+    if end == End::FactoryReset {
+        destroy_data();
+    }
+    finish(end)
+}
+
+impl Supervisor {
+    /// Answers what has arrived on the provisioning service's wire.
+    pub(crate) fn attend_provision(&mut self) -> Result<(), OutboxError> {
+        self.attend::<ProvisionSupervisor>(|this| &mut this.provision, Self::answer_provision)
+    }
+
+    /// What is to be done for the machine itself, often.
+    pub(crate) fn attend_machine(&mut self, now: Instant) {
+        let state = self.well_being();
+        let stopping = self.stopping.is_some();
+        if let Some(machine) = &mut self.machine {
+            // The end is bounded by itself; a watchdog that expires within it would only hide what took so long.
+            machine
+                .watchdog
+                .attend(if stopping { WellBeing::Alive } else { state }, now);
+        }
+    }
+
+    /// A process that is no service has ended.
+    pub(crate) fn tool_ended(&mut self, pid: Pid, status: WaitStatus) {
+        if self.opener != Some(pid) {
+            return;
+        }
+        self.opener = None;
+        if status.exit_status() != Some(0) {
+            say(
+                SELF,
+                &format!("the data partition was not opened: {}", describe(status)),
+            );
+            return;
+        }
+        self.take_up_data();
+    }
+
+    /// How the services are.
+    fn well_being(&self) -> WellBeing {
+        let is_ready = |process| {
+            self.services
+                .iter()
+                .any(|service| service.entry.process == process && service.life.milestone() == Some(Milestone::Ready))
+        };
+        if self.store.is_none() {
+            // All that can run is the serial line.
+            return if is_ready(Process::Provision) {
+                WellBeing::Alive
+            } else {
+                WellBeing::Unwell
+            };
+        }
+        let all = self.services.iter().all(|service| is_ready(service.entry.process));
+        match (all, self.listeners.is_committed()) {
+            (true, true) => WellBeing::Good,
+            (true, false) => WellBeing::Alive,
+            (false, _) => WellBeing::Unwell,
+        }
+    }
+
+    fn answer_provision(&mut self, request: MachineRequest) -> MachineReply {
+        match request {
+            MachineRequest::Facts => MachineReply::Facts(Box::new(self.facts())),
+            MachineRequest::Log => MachineReply::Log(newest()),
+            MachineRequest::RecoveryKey => MachineReply::RecoveryKey(take_recovery_key()),
+            MachineRequest::Unlock { key } => self.unlock(&key),
+            MachineRequest::Reboot { reason } => self.end(End::Reboot, &reason),
+            MachineRequest::PowerOff { reason } => self.end(End::PowerOff, &reason),
+            MachineRequest::FactoryReset { reason } => self.end(End::FactoryReset, &reason),
+        }
+    }
+
+    /// Ends the machine in this way.
+    pub(crate) fn end(&mut self, end: End, reason: &str) -> MachineReply {
+        let Some(machine) = &mut self.machine else {
+            return MachineReply::Refused("this is no machine of its own".to_owned());
+        };
+        if self.stopping.is_some() {
+            return MachineReply::Refused("it is ending already".to_owned());
+        }
+        machine.end = end;
+        say(SELF, &format!("{end}: {}", crate::log::clean(reason)));
+        self.begin_stop();
+        MachineReply::Done
+    }
+
+    fn facts(&self) -> MachineFacts {
+        let Some(machine) = &self.machine else {
+            return MachineFacts::default();
+        };
+        let Boot {
+            version,
+            slot,
+            security_version,
+            root_hash,
+            data,
+            ..
+        } = &machine.boot;
+        let watchdog = if machine.watchdog.is_there() {
+            ("fed", true)
+        } else {
+            ("absent", false)
+        };
+        MachineFacts {
+            version: version.clone(),
+            slot: slot.clone(),
+            security_version: *security_version,
+            root_hash: root_hash.clone(),
+            serial: serial_number(),
+            data: data.clone(),
+            started: self.started,
+            interfaces: interfaces(),
+            board: vec![Reading {
+                name: "watchdog".to_owned(),
+                value: watchdog.0.to_owned(),
+                good: watchdog.1,
+            }],
+            built_in: machine.first.clone().unwrap_or_default(),
+            notes: machine.notes.clone(),
+        }
+    }
+
+    fn unlock(&mut self, key: &SecretString) -> MachineReply {
+        if self.store.is_some() {
+            return MachineReply::Refused("the data partition is open".to_owned());
+        }
+        if self.opener.is_some() {
+            return MachineReply::Refused("the last key is still being tried".to_owned());
+        }
+        match start_opener(key) {
+            Ok(pid) => {
+                self.opener = Some(pid);
+                MachineReply::Done
+            }
+            Err(error) => MachineReply::Refused(format!("{DATA_TOOL} cannot be run: {error}")),
+        }
+    }
+
+    /// The data partition is open now: the vault may start.
+    fn take_up_data(&mut self) {
+        let Some(machine) = &mut self.machine else { return };
+        machine.boot = Boot::read();
+        if !machine.has_data() {
+            say(SELF, "the data partition is open and not mounted");
+            return;
+        }
+        let vault = SERVICES.iter().find(|entry| entry.process == Process::Vault);
+        match store(DATA.as_ref(), vault.map(|entry| entry.user)) {
+            Ok(folder) => {
+                self.store = Some(Rc::new(OwnedFd::from(folder)));
+                say(SELF, "the data partition was opened with the recovery key");
+            }
+            Err(error) => say(SELF, &words(&error)),
+        }
+    }
+}
+
+impl crate::machine::Machine {
+    /// Whether the data partition is open and mounted.
+    pub(crate) fn has_data(&self) -> bool {
+        let opened = matches!(
+            self.boot.data,
+            DataState::New | DataState::Opened | DataState::Recovered
+        );
+        opened && crate::machine::is_mounted(DATA)
+    }
+}
+
+/// Starts the program with the key on its standard input; its end is noticed like a service's.
+fn start_opener(key: &SecretString) -> std::io::Result<Pid> {
+    let mut child = Command::new(DATA_TOOL)
+        .arg("open")
+        .env_clear()
+        .stdin(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // A recovery key is far shorter than a pipe: this does not wait.
+        input.write_all(key.expose().as_bytes())?;
+        input.write_all(b"\n")?;
+    }
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))
+}
+
+/// Destroys the data partition's keys, then the data. Everything has stopped.
+fn destroy_data() {
+    let outcome = Command::new(DATA_TOOL)
+        .arg("destroy")
+        .env_clear()
+        .stdin(Stdio::null())
+        .status();
+    match outcome {
+        Ok(status) if status.success() => say(SELF, "the data and its keys are destroyed"),
+        Ok(status) => say(
+            SELF,
+            &format!("the data may not be destroyed: {DATA_TOOL} ended with {status}"),
+        ),
+        Err(error) => say(
+            SELF,
+            &format!("the data are not destroyed: {DATA_TOOL} cannot be run: {error}"),
+        ),
+    }
+}
