@@ -17,14 +17,12 @@ use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
-use p256::ecdsa::signature::Signer as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The keys.
 pub(crate) struct Keys {
-    folder: PathBuf,
     /// Who signs what the firmware and the kernel check.
     signer: Signer,
     /// Its certificate, DER.
@@ -66,16 +64,10 @@ impl Keys {
                     Signer::File(Box::new(pair.map_err(|error| format!("cannot read the key image: {error}"))?))
                 }
             },
-            folder: folder.to_owned(),
             certificate,
             approver: approver.into(),
             update: update.map_err(|error| format!("cannot read the key update: {error}"))?,
         })
-    }
-
-    /// The certificate's file, PEM.
-    pub(crate) fn certificate_file(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.crt"))
     }
 
     /// RSA PKCS#1 v1.5 with SHA-256 by the key `image`.

@@ -25,7 +25,7 @@ const ALWAYS: [&str; 49] = [
 ];
 
 /// Drivers, loaded where their hardware is.
-const HARDWARE: [&str; 45] = [
+const HARDWARE: [&str; 43] = [
     // Disks.
     "virtio_blk", "virtio_scsi", "ahci", "nvme", "mmc_block", "sdhci-pci", "sdhci-acpi", "vmw_pvscsi", "mptspi",
     // Network interfaces.
@@ -33,11 +33,11 @@ const HARDWARE: [&str; 45] = [
     // USB controllers.
     "xhci-pci", "ehci-pci", "ohci-pci", "uhci-hcd",
     // Watchdogs, power button, temperature, chassis.
-    "i6300esb", "iTCO_wdt", "sp5100_tco", "wdat_wdt", "button", "i2c-i801", "i2c-piix4", "lpc_ich", "coretemp", "k10temp", "gpio-ich",
+    "i6300esb", "iTCO_wdt", "sp5100_tco", "wdat_wdt", "button", "i2c-i801", "i2c-piix4", "lpc_ich", "coretemp", "k10temp",
     // Random numbers, faster cryptography.
     "virtio-rng", "intel-rng", "amd-rng", "aesni-intel", "sha256-ssse3", "crc32c-intel", "crct10dif-pclmul", "ghash-clmulni-intel",
     // TPMs that are not on the usual bus.
-    "tpm_tis_spi", "tpm_tis_i2c",
+    "tpm_tis_spi",
 ];
 
 /// The kernel's tables, as `depmod` makes them.
@@ -95,7 +95,7 @@ impl Tables {
         let mut dependencies = BTreeMap::new();
         for line in lines("modules.dep")?.lines() {
             let (file, needs) = line.split_once(':').ok_or("a line of modules.dep has no colon")?;
-            let needs = needs.split_ascii_whitespace().map(module).collect();
+            let needs: Vec<String> = needs.split_ascii_whitespace().map(module).collect();
             dependencies.insert(module(file), (file.to_owned(), needs));
         }
         // What a module asks for softly is asked for through a helper program, which there is none of here.
