@@ -91,6 +91,7 @@ fn inside(options: &Run) -> Outcome<()> {
     let mut ends = Vec::new();
     for (name, tap, ..) in SIDES {
         run("ip", &["tuntap", "add", tap, "mode", "tap"])?;
+        run("ip", &["link", "set", tap, "up"])?;
         // A namespace lives as long as a process in it.
         let mut holder = Command::new("unshare");
         holder.args(["--net", "sleep", "infinity"]).stdin(Stdio::null());
@@ -105,8 +106,10 @@ fn inside(options: &Run) -> Outcome<()> {
     let _tpm = Kept(tpm.stdin(Stdio::null()).spawn().context(|| "cannot run swtpm".to_owned())?);
     wait_for(&path("tpm.sock"), "swtpm")?;
     let mut machine = Kept(qemu(options)?.spawn().context(|| "cannot run qemu-system-x86_64".to_owned())?);
-    // The monitor listens once the devices are there, the taps among them.
-    wait_for(&path("monitor.sock"), "QEMU")?;
+    let attached = |tap: &str| Ok(String::from_utf8_lossy(&run("ip", &["-oneline", "link", "show", tap])?).contains("LOWER_UP"));
+    for (_, tap, ..) in SIDES {
+        wait_until("QEMU", || attached(tap))?;
+    }
     let mut running = json!({ "qemu": machine.0.id() });
     for ((name, end), (_, tap, _, addresses)) in ends.iter().zip(SIDES) {
         let process = end.0.id().to_string();
@@ -177,9 +180,13 @@ fn qemu(options: &Run) -> Outcome<Command> {
 }
 
 fn wait_for(socket: &Path, whose: &str) -> Outcome<()> {
+    wait_until(whose, || Ok(socket.exists()))
+}
+
+/// Neither program tells in another way that it has come up.
+fn wait_until(whose: &str, mut is_so: impl FnMut() -> Outcome<bool>) -> Outcome<()> {
     let end = Instant::now() + PATIENCE;
-    // Neither program tells in another way that it listens.
-    while !socket.exists() {
+    while !is_so()? {
         if Instant::now() >= end {
             return Err(format!("{whose} does not come up").into());
         }
