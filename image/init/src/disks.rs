@@ -1,10 +1,14 @@
 //! Which partitions are ours, without any helper: the kernel tells the names of the partition table in sysfs.
 
+use crate::system;
+use crate::{Context, Failure};
 use redan_image_layout::disk::{self, Partition};
 use redan_image_layout::facts::Slot;
+use redan_image_layout::gpt;
 use redan_image_layout::slot::{Root, TRAILER, Trailer};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A partition that was found.
@@ -55,7 +59,9 @@ pub fn find_on(disk: &str, wanted: Partition) -> Option<Found> {
 #[must_use]
 pub fn find_slot(root: &Root) -> Option<FoundSlot> {
     let slots = [(Slot::A, disk::SLOT_A), (Slot::B, disk::SLOT_B)];
-    let all = slots.into_iter().flat_map(|(slot, name)| find(name).into_iter().map(move |found| (slot, found)));
+    let all = slots
+        .into_iter()
+        .flat_map(|(slot, name)| find(name).into_iter().map(move |found| (slot, found)));
     all.filter_map(|(slot, partition)| {
         let trailer = trailer(&partition, root).ok().flatten()?;
         (trailer.root == *root).then_some(FoundSlot {
@@ -67,6 +73,35 @@ pub fn find_slot(root: &Root) -> Option<FoundSlot> {
     .next()
 }
 
+/// Lets the data partition reach the end of its disk, where it does not, and returns it.
+///
+/// # Errors
+/// The table cannot be read or written, or the kernel does not take the new size.
+pub fn grow(name: &str) -> Result<Found, Failure> {
+    let failed = || format!("the partition table of {name} cannot be changed");
+    let mut disk = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(Path::new("/dev").join(name))
+        .context(failed)?;
+    let size = disk.seek(SeekFrom::End(0)).context(failed)?;
+    let mut head = vec![0; gpt::HEAD];
+    disk.read_exact_at(&mut head, 0).context(failed)?;
+    if let Some(grown) = gpt::grow(&head, size) {
+        let tail = size / SECTOR * SECTOR - u64::try_from(grown.tail.len()).unwrap_or(0);
+        // The copy at the end first: the one at the beginning is the one that counts while both are whole.
+        disk.write_all_at(&grown.tail, tail)
+            .and_then(|()| disk.sync_all())
+            .context(failed)?;
+        disk.write_all_at(&grown.head, 0)
+            .and_then(|()| disk.sync_all())
+            .context(failed)?;
+        let bytes = |number: u64| i64::try_from(number).context(failed);
+        system::resize_partition(&disk, grown.number, bytes(grown.start)?, bytes(grown.length)?).context(failed)?;
+    }
+    find_on(name, disk::DATA).ok_or_else(|| Failure::new("the data partition is gone"))
+}
+
 /// What the trailer says of a slot that should hold this root; `None` where there is none or it is damaged.
 ///
 /// # Errors
@@ -74,7 +109,9 @@ pub fn find_slot(root: &Root) -> Option<FoundSlot> {
 fn trailer(slot: &Found, root: &Root) -> io::Result<Option<Trailer>> {
     let mut file = File::open(&slot.device)?;
     let mut bytes = vec![0; TRAILER];
-    file.seek(SeekFrom::Start(root.trailer_offset().ok_or(io::ErrorKind::InvalidData)?))?;
+    file.seek(SeekFrom::Start(
+        root.trailer_offset().ok_or(io::ErrorKind::InvalidData)?,
+    ))?;
     file.read_exact(&mut bytes)?;
     Ok(Trailer::decode(&bytes).ok())
 }
@@ -92,7 +129,10 @@ fn find_in(sysfs: &Path, devices: &Path, wanted: Partition) -> Vec<Found> {
         }
         let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
         // The entry is a link into the disk's own folder.
-        let disk = folder.canonicalize().ok().and_then(|path| Some(path.parent()?.file_name()?.to_str()?.to_owned()));
+        let disk = folder
+            .canonicalize()
+            .ok()
+            .and_then(|path| Some(path.parent()?.file_name()?.to_str()?.to_owned()));
         let removable = fs::read_to_string(folder.join("../removable")).is_ok_and(|text| text.trim() == "1");
         if let (Some(disk), Some(name), Some(major), Some(minor), Some(start), Some(size), Some(index)) = (
             disk,
@@ -137,7 +177,8 @@ mod tests {
             let folder = devices.join(disk).join(format!("{disk}2"));
             fs::create_dir_all(&folder).unwrap();
             fs::write(devices.join(disk).join("removable"), removable).unwrap();
-            let event = format!("MAJOR=8\nMINOR={minor}\nDEVNAME={disk}2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=redan-a\n");
+            let event =
+                format!("MAJOR=8\nMINOR={minor}\nDEVNAME={disk}2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=redan-a\n");
             fs::write(folder.join("uevent"), event).unwrap();
             fs::write(folder.join("start"), "2048\n").unwrap();
             fs::write(folder.join("size"), "16\n").unwrap();
@@ -146,7 +187,10 @@ mod tests {
         let found = find_in(&class, Path::new("/dev"), SLOT_A);
         let names: Vec<_> = found.iter().map(|found| found.device.to_str().unwrap()).collect();
         assert_eq!(names, ["/dev/vda2", "/dev/sda2"]);
-        assert_eq!((found[0].size, found[0].start, found[0].numbers.as_str()), (8192, 1 << 20, "8:17"));
+        assert_eq!(
+            (found[0].size, found[0].start, found[0].numbers.as_str()),
+            (8192, 1 << 20, "8:17")
+        );
         assert!(find_in(&class, Path::new("/dev"), DATA).is_empty());
     }
 }

@@ -35,7 +35,8 @@ struct Table {
 /// # Errors
 /// The kernel does not take the signature, or has no device mapper.
 pub fn map_root(slot: &Found, root: &Root, signature: &[u8]) -> Result<PathBuf, Failure> {
-    system::add_key(c"user", c"redan:root", signature).context(|| "cannot hand over the signature of the root".to_owned())?;
+    system::add_key(c"user", c"redan:root", signature)
+        .context(|| "cannot hand over the signature of the root".to_owned())?;
     let Root { hash, salt, blocks } = root;
     let parameters = format!(
         "1 {device} {device} {BLOCK} {BLOCK} {blocks} {blocks} sha256 {hash} {salt} 3 panic_on_corruption \
@@ -97,7 +98,10 @@ fn map(name: &str, flags: u32, table: &Table) -> Result<PathBuf, Failure> {
 fn ask(control: &File, command: u8, name: &str, flags: u32, table: Option<&Table>) -> std::io::Result<u64> {
     let mut buffer = request(name, flags, table).ok_or(std::io::ErrorKind::InvalidInput)?;
     system::device_mapper(control, command, &mut buffer)?;
-    Ok(buffer.get(40..48).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes))
+    Ok(buffer
+        .get(40..48)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_le_bytes))
 }
 
 /// The bytes of a request; `None` where something does not fit.

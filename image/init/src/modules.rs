@@ -31,7 +31,9 @@ impl Modules {
     /// # Errors
     /// They cannot be read.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).context(|| format!("cannot read the list {name} of modules"));
+        let read = |name: &str| {
+            fs::read_to_string(folder.join(name)).context(|| format!("cannot read the list {name} of modules"))
+        };
         let mut files = BTreeMap::new();
         for line in read("files")?.lines() {
             let mut words = line.split(' ').map(str::to_owned);
@@ -39,7 +41,10 @@ impl Modules {
                 files.insert(name, (file, words.collect()));
             }
         }
-        let pair = |line: &str| line.split_once(' ').map(|(pattern, name)| (pattern.to_owned(), name.to_owned()));
+        let pair = |line: &str| {
+            line.split_once(' ')
+                .map(|(pattern, name)| (pattern.to_owned(), name.to_owned()))
+        };
         Ok(Self {
             folder: folder.to_owned(),
             always: read("always")?.lines().map(str::to_owned).collect(),
@@ -106,7 +111,11 @@ impl Modules {
 }
 
 fn wanted(aliases: &[(String, String)], present: &BTreeSet<String>) -> BTreeSet<String> {
-    let asked = |pattern: &str| present.iter().any(|alias| matches(pattern.as_bytes(), alias.as_bytes()));
+    let asked = |pattern: &str| {
+        present
+            .iter()
+            .any(|alias| matches(pattern.as_bytes(), alias.as_bytes()))
+    };
     aliases
         .iter()
         .filter(|(pattern, _)| asked(pattern))
@@ -135,7 +144,10 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         ([], []) => true,
         ([b'*', pattern @ ..], _) => {
             // No pattern of the table has more than a dozen stars, and texts are short.
-            matches(pattern, text) || text.split_first().is_some_and(|(_, text)| matches([&[b'*'], pattern].concat().as_slice(), text))
+            matches(pattern, text)
+                || text
+                    .split_first()
+                    .is_some_and(|(_, text)| matches([&b"*"[..], pattern].concat().as_slice(), text))
         }
         ([b'?', pattern @ ..], [_, text @ ..]) => matches(pattern, text),
         ([b'[', rest @ ..], [first, text @ ..]) => {
@@ -143,7 +155,9 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 return false;
             };
             let (set, rest) = rest.split_at(end);
-            let inside = set.windows(3).any(|range| range[1] == b'-' && (range[0]..=range[2]).contains(first))
+            let inside = set
+                .windows(3)
+                .any(|range| range[1] == b'-' && (range[0]..=range[2]).contains(first))
                 || set.contains(first) && *first != b'-';
             inside && matches(rest.get(1..).unwrap_or_default(), text)
         }
@@ -173,7 +187,10 @@ mod tests {
     #[test]
     fn only_drivers_of_hardware_that_is_there_are_wanted() {
         let aliases = [("pci:v1*", "first"), ("pci:v2*", "second"), ("pci:v1d3", "third")];
-        let aliases: Vec<_> = aliases.iter().map(|(p, n)| ((*p).to_owned(), (*n).to_owned())).collect();
+        let aliases: Vec<_> = aliases
+            .iter()
+            .map(|(p, n)| ((*p).to_owned(), (*n).to_owned()))
+            .collect();
         let present = BTreeSet::from(["pci:v1d2".to_owned()]);
         assert_eq!(wanted(&aliases, &present), BTreeSet::from(["first".to_owned()]));
     }
@@ -185,6 +202,9 @@ mod tests {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
         let mut modules = Modules::read(folder.path()).unwrap();
-        assert_eq!(modules.load_always()[0].to_string(), "the module gone is not in the initramfs");
+        assert_eq!(
+            modules.load_always()[0].to_string(),
+            "the module gone is not in the initramfs"
+        );
     }
 }

@@ -9,7 +9,7 @@ use redan_image_layout::facts::{self, Data, Facts};
 use redan_image_layout::slot::Root;
 use redan_image_layout::{disk, hex};
 use redan_types::SecretBytes;
-use rustix::mount::{MountFlags, mount, mount_change, mount_move, MountPropagationFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::CStr;
 use std::fs;
@@ -51,7 +51,12 @@ pub fn kernel_file_systems() -> Result<(), Failure> {
     let mounts: [(&str, &str, MountFlags, &CStr); 5] = [
         ("proc", "/proc", HARD, c""),
         ("sysfs", "/sys", HARD, c""),
-        ("devtmpfs", "/dev", MountFlags::NOSUID.union(MountFlags::NOEXEC), c"mode=0755"),
+        (
+            "devtmpfs",
+            "/dev",
+            MountFlags::NOSUID.union(MountFlags::NOEXEC),
+            c"mode=0755",
+        ),
         ("tmpfs", "/run", HARD, c"mode=0755,size=16m,nr_inodes=4k"),
         ("securityfs", "/sys/kernel/security", HARD, c""),
     ];
@@ -59,7 +64,10 @@ pub fn kernel_file_systems() -> Result<(), Failure> {
         // The initramfs has the folders; those in sysfs are the kernel's.
         mount(kind, place, kind, flags, options).context(|| format!("cannot mount {kind} at {place}"))?;
     }
-    fs::DirBuilder::new().mode(0o755).create("/run/redan").context(|| "cannot make /run/redan".to_owned())
+    fs::DirBuilder::new()
+        .mode(0o755)
+        .create("/run/redan")
+        .context(|| "cannot make /run/redan".to_owned())
 }
 
 /// Does everything and becomes the supervisor. Returns only why that was not possible.
@@ -84,10 +92,20 @@ fn prepare(say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
     }
     let slot = find_slot(&root, &mut modules)?;
     let device = mapper::map_root(&slot.partition, &root, &slot.trailer.signature)?;
-    mount(&device, ROOT, "erofs", MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID, c"")
-        .context(|| "cannot mount the root".to_owned())?;
+    mount(
+        &device,
+        ROOT,
+        "erofs",
+        MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID,
+        c"",
+    )
+    .context(|| "cannot mount the root".to_owned())?;
     let version = slot.trailer.version();
-    say(&format!("version {version} in slot {}, {} modules", slot.slot, modules.count()));
+    say(&format!(
+        "version {version} in slot {}, {} modules",
+        slot.slot,
+        modules.count()
+    ));
     let image = Image {
         security: slot.trailer.security,
         approver: fs::read(APPROVER).context(|| "cannot read the maker's key".to_owned())?,
@@ -101,7 +119,9 @@ fn prepare(say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
     }
     let named = |partition| {
         let found = disks::find_on(&slot.partition.disk, partition);
-        found.map(|found| found.device.display().to_string()).unwrap_or_default()
+        found
+            .map(|found| found.device.display().to_string())
+            .unwrap_or_default()
     };
     let other = match slot.slot {
         facts::Slot::A => disk::SLOT_B,
@@ -133,7 +153,9 @@ fn find_slot(root: &Root, modules: &mut Modules) -> Result<FoundSlot, Failure> {
             return Ok(slot);
         }
         if Instant::now() >= end {
-            return Err(Failure::new("no disk has a slot with the root that this kernel was signed for"));
+            return Err(Failure::new(
+                "no disk has a slot with the root that this kernel was signed for",
+            ));
         }
         std::thread::sleep(PAUSE);
         // Their failures were told the first time.
@@ -144,7 +166,12 @@ fn find_slot(root: &Root, modules: &mut Modules) -> Result<FoundSlot, Failure> {
 /// Opens the data partition or says why it stays closed. That is no reason not to start: somebody has to ask for the recovery key.
 fn open_data(disk: &str, image: &Image) -> Data {
     let tpm = find_tpm();
-    let opened = match disks::find_on(disk, disk::DATA).map(data::look) {
+    let looked = disks::find_on(disk, disk::DATA).map(|found| match data::look(found) {
+        // Only an empty one grows: there is nothing to lose yet.
+        Ok(Held::Nothing(_)) => disks::grow(disk).map_or_else(Err, data::look),
+        other => other,
+    });
+    let opened = match looked {
         None => Err("there is no data partition on this disk".to_owned()),
         Some(Err(failure)) => Err(failure.chain()),
         Some(Ok(Held::Unknown)) => {
@@ -152,7 +179,7 @@ fn open_data(disk: &str, image: &Image) -> Data {
         }
         Some(Ok(Held::Nothing(empty))) => set_up(empty, tpm.as_ref().ok(), image).map_err(|failure| failure.chain()),
         Some(Ok(Held::Closed(closed))) => match &tpm {
-            Ok(tpm) => open(closed, tpm, image),
+            Ok(tpm) => open(*closed, tpm, image),
             Err(why) => Err(why.clone()),
         },
     };
@@ -196,7 +223,11 @@ fn set_up(empty: Empty, tpm: Option<&Tpm>, image: &Image) -> Result<Data, Failur
     attach(&device)?;
     keep_approver(approver.as_ref())?;
     rustix::fs::sync();
-    tell(facts::RECOVERY, 0o600, format!("{}\n", recovery.text().expose()).as_bytes())?;
+    tell(
+        facts::RECOVERY,
+        0o600,
+        format!("{}\n", recovery.text().expose()).as_bytes(),
+    )?;
     // Last: without a header the next start begins anew.
     open.write()?;
     Ok(Data::New)
@@ -215,7 +246,9 @@ fn open(closed: Closed, tpm: &Tpm, image: &Image) -> Result<Data, String> {
 /// open the data, to go back to.
 fn raise(open: &mut Open, tpm: &Tpm, image: &Image) -> Result<(), Failure> {
     let data = Path::new(ROOT).join("data");
-    let permanent = fs::read_to_string(data.join(RAISING)).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let permanent = fs::read_to_string(data.join(RAISING))
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok());
     if permanent < Some(image.security) || open.security() >= Some(image.security) {
         return Ok(());
     }
@@ -239,12 +272,24 @@ pub fn write_approver(data: &Path, key: &SecretBytes) -> Result<(), Failure> {
     let path = data.join(APPROVING);
     let writing = || format!("cannot write {}", path.display());
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).context(writing)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .context(writing)?;
     }
     let new = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new).context(writing)?;
-    file.write_all(key.expose()).and_then(|()| file.sync_all()).context(writing)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .context(writing)?;
+    file.write_all(key.expose())
+        .and_then(|()| file.sync_all())
+        .context(writing)?;
     fs::rename(&new, &path).context(writing)
 }
 
@@ -292,7 +337,8 @@ fn enforce(policy: &[u8]) -> Result<(), Failure> {
 fn tell(path: &str, mode: u32, content: &[u8]) -> Result<(), Failure> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(content)).context(|| format!("cannot write {path}"))
+    file.and_then(|mut file| file.write_all(content))
+        .context(|| format!("cannot write {path}"))
 }
 
 /// An error and its causes on one line.
@@ -311,5 +357,7 @@ fn words(error: &dyn std::error::Error) -> String {
 fn uptime() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
+    seconds
+        .saturating_mul(1_000)
+        .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
 }

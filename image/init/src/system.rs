@@ -1,5 +1,8 @@
 //! System calls without a safe form in the crates that we use. Each function is one call; nothing is decided here.
-#![expect(unsafe_code, reason = "ioctl and add_key take pointers whose meaning only this file states")]
+#![expect(
+    unsafe_code,
+    reason = "ioctl and add_key take pointers whose meaning only this file states"
+)]
 
 use libc::c_ulong;
 use std::ffi::CStr;
@@ -10,7 +13,10 @@ use std::os::fd::AsRawFd;
 /// An ioctl of the device mapper on a `struct dm_ioctl` with its data behind it (`linux/dm-ioctl.h`).
 pub(crate) fn device_mapper(control: &File, command: u8, buffer: &mut [u8]) -> io::Result<()> {
     // The structure's size field tells the kernel how much of the buffer it may touch, so it must be the buffer's own.
-    let size = buffer.get(12..16).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let size = buffer
+        .get(12..16)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u32::from_le_bytes);
     if size.and_then(|size| usize::try_from(size).ok()) != Some(buffer.len()) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -34,17 +40,17 @@ pub(crate) fn resize_ext4(mounted: &File, blocks: u64) -> io::Result<()> {
 
 /// Tells the kernel that a partition has grown (`BLKPG_RESIZE_PARTITION`); start and length are in bytes.
 pub(crate) fn resize_partition(disk: &File, number: i32, start: i64, length: i64) -> io::Result<()> {
-    let mut partition = libc_like::BlkpgPartition {
+    let mut partition = kernel::BlkpgPartition {
         start,
         length,
         pno: number,
         devname: [0; 64],
         volname: [0; 64],
     };
-    let argument = libc_like::BlkpgIoctlArg {
+    let argument = kernel::BlkpgIoctlArg {
         op: 3,
         flags: 0,
-        datalen: i32::try_from(size_of::<libc_like::BlkpgPartition>()).unwrap_or(0),
+        datalen: i32::try_from(size_of::<kernel::BlkpgPartition>()).unwrap_or(0),
         data: &raw mut partition,
     };
     // _IO(0x12, 105).
@@ -73,11 +79,15 @@ pub(crate) fn add_key(kind: &CStr, description: &CStr, content: &[u8]) -> io::Re
 }
 
 fn done(outcome: i64) -> io::Result<()> {
-    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if outcome < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Structures of `linux/blkpg.h`.
-mod libc_like {
+mod kernel {
     #[repr(C)]
     pub(super) struct BlkpgPartition {
         pub(super) start: i64,

@@ -18,7 +18,12 @@ pub struct Partition {
 /// The system partition of the firmware (UEFI section 5.3.3).
 pub const ESP: Partition = Partition {
     name: "redan-esp",
-    kind: guid(0xc12a_7328, 0xf81f, 0x11d2, [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]),
+    kind: guid(
+        0xc12a_7328,
+        0xf81f,
+        0x11d2,
+        [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b],
+    ),
 };
 
 /// The first slot.
@@ -36,7 +41,12 @@ pub const SLOT_B: Partition = Partition {
 /// The data.
 pub const DATA: Partition = Partition {
     name: "redan-data",
-    kind: guid(0x5245_4441, 0x4e44, 0x4154, [0x80, 0x01, 0x72, 0x65, 0x64, 0x61, 0x6e, 0x02]),
+    kind: guid(
+        0x5245_4441,
+        0x4e44,
+        0x4154,
+        [0x80, 0x01, 0x72, 0x65, 0x64, 0x61, 0x6e, 0x02],
+    ),
 };
 
 /// All of them in the order in which they lie on the disk.
@@ -50,7 +60,12 @@ pub const SLOT_SIZE: u64 = 96 << 20;
 pub const DATA_SIZE: u64 = 64 << 20;
 
 /// A type of our own: nobody else is to take a slot for something that they know how to mount.
-const SLOT: [u8; 16] = guid(0x5245_4441, 0x4e53, 0x4c4f, [0x80, 0x01, 0x72, 0x65, 0x64, 0x61, 0x6e, 0x01]);
+const SLOT: [u8; 16] = guid(
+    0x5245_4441,
+    0x4e53,
+    0x4c4f,
+    [0x80, 0x01, 0x72, 0x65, 0x64, 0x61, 0x6e, 0x01],
+);
 
 const fn guid(first: u32, second: u16, third: u16, rest: [u8; 8]) -> [u8; 16] {
     let [a, b, c, d] = first.to_le_bytes();

@@ -94,7 +94,9 @@ impl FromStr for Facts {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let value = |key: &'static str| {
-            let mut lines = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            let mut lines = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             match (lines.next(), lines.next()) {
                 (Some(value), None) => Ok(value),
                 _ => Err(FactsError(key)),
@@ -111,7 +113,9 @@ impl FromStr for Facts {
             other_slot: value("other-slot")?.to_owned(),
             esp: value("esp")?.to_owned(),
             version: Version::parse(value("version")?).map_err(|_| FactsError("version"))?,
-            security: value("security-version")?.parse().map_err(|_| FactsError("security-version"))?,
+            security: value("security-version")?
+                .parse()
+                .map_err(|_| FactsError("security-version"))?,
             root: value("root-hash")?.to_owned(),
             data: match value("data")? {
                 "new" => Data::New,
@@ -156,7 +160,11 @@ mod tests {
             disk: "vda".to_owned(),
             other_slot: "/dev/vda2".to_owned(),
             esp: String::new(),
-            version: Version { major: 0, minor: 1, patch: 0 },
+            version: Version {
+                major: 0,
+                minor: 1,
+                patch: 0,
+            },
             security: 1,
             root: "ab".repeat(32),
             data,
@@ -166,7 +174,12 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        for data in [Data::New, Data::Opened, Data::Recovered, Data::Locked("PCR 7 differs".to_owned())] {
+        for data in [
+            Data::New,
+            Data::Opened,
+            Data::Recovered,
+            Data::Locked("PCR 7 differs".to_owned()),
+        ] {
             let facts = facts(data);
             assert_eq!(facts.to_string().parse(), Ok(facts));
         }

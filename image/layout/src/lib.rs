@@ -2,13 +2,14 @@
 //! a slot, and what the first program tells the supervisor. Bytes in, values out, and back; no I/O. (The update bundle is
 //! `redan_update::bundle`.)
 //!
-//! * [`disk`]: the partitions and their names;
+//! * [`disk`]: the partitions and their names; [`gpt`]: the table that they stand in;
 //! * [`slot`]: the trailer of a slot, which says what the slot holds;
-//! * [`facts`]: `/run/redan/boot`.
+//! * [`facts`]: what `/run/redan/boot` says.
 #![forbid(unsafe_code)]
 
 pub mod disk;
 pub mod facts;
+pub mod gpt;
 pub mod slot;
 
 pub use redan_update::version::Version;
@@ -39,7 +40,11 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     let mut bytes = [0; N];
     for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let digit = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        };
         let (high, low) = (digit(*digits.first()?)?, digit(*digits.get(1)?)?);
         *byte = high << 4 | low;
     }

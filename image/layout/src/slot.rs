@@ -161,7 +161,9 @@ impl Root {
     /// Reads the word in a command line; `None` where there is none, or more than one, or another form.
     #[must_use]
     pub fn from_command_line(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace().filter_map(|word| word.strip_prefix(PARAMETER));
+        let mut words = line
+            .split_ascii_whitespace()
+            .filter_map(|word| word.strip_prefix(PARAMETER));
         let word = words.next()?;
         if words.next().is_some() {
             return None;
@@ -230,7 +232,10 @@ mod tests {
 
     #[test]
     fn the_trailer_follows_the_tree() {
-        let blocks = |blocks| Root { blocks, ..trailer().root };
+        let blocks = |blocks| Root {
+            blocks,
+            ..trailer().root
+        };
         assert_eq!(blocks(128).tree_blocks(), 1);
         assert_eq!(blocks(129).tree_blocks(), 2 + 1);
         assert_eq!(blocks(128 * 128 + 1).tree_blocks(), 129 + 2 + 1);

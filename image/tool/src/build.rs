@@ -6,10 +6,10 @@ use crate::root::{self, Ingredients};
 use crate::settings::{COMMAND_LINE, POLICY};
 use crate::sources::{Packages, Profile, cache};
 use crate::tools::{Context, Outcome, folder_at, program, read, run_command, text, write};
-use crate::{esp, gpt, measure, modules, pe, pkcs7, sbom, seed, verity};
+use crate::{esp, measure, modules, pe, pkcs7, sbom, seed, verity};
 use redan_image_layout::disk::{DATA, DATA_SIZE, ESP, ESP_SIZE, SLOT_A, SLOT_B, SLOT_SIZE};
 use redan_image_layout::slot::Trailer;
-use redan_image_layout::{Version, hex, sha256};
+use redan_image_layout::{Version, gpt, hex, sha256};
 use redan_update::bundle::{self, BundleError, Digest, Extent, Manifest};
 use redan_update::version::BootEntry;
 use std::fs::File;
@@ -89,12 +89,26 @@ pub(crate) fn build(order: &Order) -> Outcome<()> {
     let words: Vec<&str> = COMMAND_LINE.iter().map(|(word, _)| *word).collect();
     let line = format!("{} {}", words.join(" "), root.parameter());
     let release = root::os_release(&version.to_string());
-    let linux = read(&packages.kernel.folder.join("boot").join(format!("vmlinuz-{}", packages.release())))?;
-    let sections: [(&str, &[u8]); 4] =
-        [(".osrel", release.as_bytes()), (".cmdline", line.as_bytes()), (".initrd", &init), (".linux", &linux)];
+    let linux = read(
+        &packages
+            .kernel
+            .folder
+            .join("boot")
+            .join(format!("vmlinuz-{}", packages.release())),
+    )?;
+    let sections: [(&str, &[u8]); 4] = [
+        (".osrel", release.as_bytes()),
+        (".cmdline", line.as_bytes()),
+        (".initrd", &init),
+        (".linux", &linux),
+    ];
     let efi = packages.boot.folder.join("usr/lib/systemd/boot/efi");
     let kernel = pe::sign(&keys, &pe::unify(&read(&efi.join("linuxx64.efi.stub"))?, &sections)?)?;
-    println!("kernel image: {} bytes, of which the initramfs {}", kernel.len(), init.len());
+    println!(
+        "kernel image: {} bytes, of which the initramfs {}",
+        kernel.len(),
+        init.len()
+    );
 
     let trailer = Trailer {
         version: [version.major, version.minor, version.patch],
@@ -119,7 +133,11 @@ pub(crate) fn build(order: &Order) -> Outcome<()> {
     write(&names.bill, sbom::make(order, &packages, &tree)?)?;
     // The smallest where it is shipped, the quickest where it is tried.
     let level = if order.profile == Profile::Release { "-19" } else { "-1" };
-    run_command(program("zstd").args(["-q", "-f", level, "-T1", "--no-progress"]).arg(&names.image))?;
+    run_command(
+        program("zstd")
+            .args(["-q", "-f", level, "-T1", "--no-progress"])
+            .arg(&names.image),
+    )?;
     sums(&order.out, &names)?;
     println!("in {}", order.out.display());
     Ok(())
@@ -142,15 +160,21 @@ fn initramfs(keys: &Keys, packages: &Packages, binaries: &Path, work: &Path) -> 
     println!("initramfs: {count} modules");
     let file = work.join("initramfs");
     write(&file, archive.finish()?)?;
-    run_command(program("zstd").args(["-q", "-19", "-T1", "-c", text(&file)?])).context(|| "cannot compress the initramfs".to_owned())
+    run_command(program("zstd").args(["-q", "-19", "-T1", "-c", text(&file)?]))
+        .context(|| "cannot compress the initramfs".to_owned())
 }
 
 fn write_disk(path: &Path, system: &[u8], slot: &Slot) -> Outcome<()> {
     if u64::try_from(slot.content.len())? > SLOT_SIZE {
         return Err("the root does not fit a slot".into());
     }
-    let partitions = [(ESP, ESP_SIZE), (SLOT_A, SLOT_SIZE), (SLOT_B, SLOT_SIZE), (DATA, DATA_SIZE)];
-    let table = gpt::table(&partitions, &slot.trailer.root.hash)?;
+    let partitions = [
+        (ESP, ESP_SIZE),
+        (SLOT_A, SLOT_SIZE),
+        (SLOT_B, SLOT_SIZE),
+        (DATA, DATA_SIZE),
+    ];
+    let table = gpt::table(&partitions, &slot.trailer.root.hash).ok_or("a partition's name is too long")?;
     let disk = File::create(path).context(|| format!("cannot write {}", path.display()))?;
     disk.set_len(table.size)?;
     disk.write_all_at(&table.head, 0)?;

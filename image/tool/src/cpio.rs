@@ -41,7 +41,21 @@ impl Archive {
     fn entry(&mut self, path: &str, mode: u32, numbers: (u32, u32), content: &[u8]) -> Outcome<()> {
         self.entries += 1;
         let (length, name) = (u32::try_from(content.len())?, u32::try_from(path.len() + 1)?);
-        let fields = [self.entries, mode, 0, 0, 1, 0, length, 0, 0, numbers.0, numbers.1, name, 0];
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            length,
+            0,
+            0,
+            numbers.0,
+            numbers.1,
+            name,
+            0,
+        ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());

@@ -61,20 +61,37 @@ pub(crate) fn algorithm(identifier: &[u8]) -> Vec<u8> {
     sequence(&[&oid(identifier), &[0x05, 0x00]])
 }
 
-/// Splits the first value off: its tag, its content, the whole of it, and the rest.
-pub(crate) fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// A value and what follows it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    /// With tag and length.
+    pub(crate) whole: &'a [u8],
+    pub(crate) rest: &'a [u8],
+}
+
+/// Splits the first value off.
+pub(crate) fn split(bytes: &[u8]) -> Option<Element<'_>> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = if *first < 0x80 {
         (usize::from(*first), rest)
     } else {
         let (length, rest) = rest.split_at_checked(usize::from(*first & 0x7f))?;
-        let length = length.iter().try_fold(0_usize, |all, byte| all.checked_mul(256)?.checked_add((*byte).into()))?;
+        let length = length
+            .iter()
+            .try_fold(0_usize, |all, byte| all.checked_mul(256)?.checked_add((*byte).into()))?;
         (length, rest)
     };
     let (content, rest) = rest.split_at_checked(length)?;
     let whole = bytes.get(..bytes.len() - rest.len())?;
-    Some((*tag, content, whole, rest))
+    Some(Element {
+        tag: *tag,
+        content,
+        whole,
+        rest,
+    })
 }
 
 #[cfg(test)]
@@ -86,9 +103,12 @@ mod tests {
         for length in [0, 1, 127, 128, 255, 256, 70_000] {
             let content = vec![7; length];
             let bytes = [octets(&content), vec![1, 2]].concat();
-            let (tag, found, whole, rest) = split(&bytes).unwrap();
-            assert_eq!((tag, found, rest), (4, content.as_slice(), &[1, 2][..]));
-            assert_eq!(whole.len() + 2, bytes.len());
+            let found = split(&bytes).unwrap();
+            assert_eq!(
+                (found.tag, found.content, found.rest),
+                (4, content.as_slice(), &[1, 2][..])
+            );
+            assert_eq!(found.whole.len() + 2, bytes.len());
         }
         assert!(split(&[4, 5, 1]).is_none());
     }

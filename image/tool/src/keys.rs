@@ -50,9 +50,23 @@ impl Keys {
         for name in CERTIFICATES {
             make_certificate(folder, name)?;
         }
-        make(folder, "approver", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:named_curve"])?;
+        make(
+            folder,
+            "approver",
+            &[
+                "-algorithm",
+                "EC",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-pkeyopt",
+                "ec_param_enc:named_curve",
+            ],
+        )?;
         make(folder, "update", &["-algorithm", "ed25519"])?;
-        let certificate = run("openssl", &["x509", "-in", text(&folder.join("image.crt"))?, "-outform", "DER"])?;
+        let certificate = run(
+            "openssl",
+            &["x509", "-in", text(&folder.join("image.crt"))?, "-outform", "DER"],
+        )?;
         let approver = p256::pkcs8::DecodePrivateKey::from_pkcs8_der(&pkcs8(folder, "approver")?);
         let approver: p256::SecretKey = approver.map_err(|error| format!("cannot read the key approver: {error}"))?;
         let update = ed25519_dalek::SigningKey::from_pkcs8_der(&pkcs8(folder, "update")?);
@@ -61,7 +75,9 @@ impl Keys {
                 Some(uri) => Signer::Token(uri.to_owned()),
                 None => {
                     let pair = KeyPair::from_pkcs8(&pkcs8(folder, "image")?);
-                    Signer::File(Box::new(pair.map_err(|error| format!("cannot read the key image: {error}"))?))
+                    Signer::File(Box::new(
+                        pair.map_err(|error| format!("cannot read the key image: {error}"))?,
+                    ))
                 }
             },
             certificate,
@@ -83,8 +99,11 @@ impl Keys {
                 let folder = tempfile::tempdir()?;
                 let file = folder.path().join("message");
                 write(&file, message)?;
-                let arguments = ["dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign", uri];
-                run_command(program("openssl").args(arguments).arg(&file)).context(|| "the token does not sign".to_owned())
+                let arguments = [
+                    "dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign", uri,
+                ];
+                run_command(program("openssl").args(arguments).arg(&file))
+                    .context(|| "the token does not sign".to_owned())
             }
         }
     }
@@ -127,8 +146,12 @@ fn make_certificate(folder: &Path, name: &str) -> Outcome<()> {
     let key = folder.join(format!("{name}.key"));
     let subject = format!("/CN=Redan development, {name}/");
     let mut command = program("openssl");
-    command.args(["req", "-x509", "-newkey", "rsa:2048", "-sha256", "-nodes", "-days", DAYS, "-subj", &subject]);
-    command.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"]).arg(&key);
+    command.args([
+        "req", "-x509", "-newkey", "rsa:2048", "-sha256", "-nodes", "-days", DAYS, "-subj", &subject,
+    ]);
+    command
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key);
     run_command(command.arg("-out").arg(&certificate))?;
     private(&key)
 }
@@ -150,5 +173,8 @@ fn pkcs8(folder: &Path, name: &str) -> Outcome<Vec<u8>> {
     let key = folder.join(format!("{name}.key"));
     // Read first: OpenSSL's own message does not name the file.
     read(&key)?;
-    run("openssl", &["pkcs8", "-topk8", "-nocrypt", "-in", text(&key)?, "-outform", "DER"])
+    run(
+        "openssl",
+        &["pkcs8", "-topk8", "-nocrypt", "-in", text(&key)?, "-outform", "DER"],
+    )
 }

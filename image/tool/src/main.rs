@@ -1,6 +1,6 @@
 //! The image's tool: `image/build`, `image/run` and `image/report` call it.
 //!
-//! * `build`: [`build`] puts together what [`sources`], [`root`], [`modules`], [`seed`], [`verity`], [`pe`], [`esp`], [`gpt`] make,
+//! * `build`: [`build`] puts together what [`sources`], [`root`], [`modules`], [`seed`], [`verity`], [`pe`], [`esp`] make,
 //!   signed with [`keys`], described by [`sbom`]; * `run`: [`run`] starts it in QEMU; * `report`: its figures.
 //!
 //! It needs no root. What it makes depends on its inputs alone, not on the time, the user or the machine.
@@ -10,7 +10,6 @@ mod build;
 mod cpio;
 mod der;
 mod esp;
-mod gpt;
 mod keys;
 mod measure;
 mod modules;

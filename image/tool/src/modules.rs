@@ -10,18 +10,58 @@ use std::path::{Path, PathBuf};
 /// Needed by every machine, or for what can be plugged in later.
 const ALWAYS: [&str; 49] = [
     // Asked for by name, through a helper program that there is none of: before whoever asks.
-    "crc32c_generic", "xts",
+    "crc32c_generic",
+    "xts",
     // The root and the data.
-    "dm-verity", "dm-crypt", "erofs", "ext4", "sd_mod",
+    "dm-verity",
+    "dm-crypt",
+    "erofs",
+    "ext4",
+    "sd_mod",
     // The firmware's partition and USB sticks.
-    "vfat", "nls_ascii", "nls_cp437", "usb-storage", "uas",
+    "vfat",
+    "nls_ascii",
+    "nls_cp437",
+    "usb-storage",
+    "uas",
     // The packet filter.
-    "nf_tables", "nf_conntrack", "nf_conntrack_netlink", "nf_nat", "nft_chain_nat", "nft_ct", "nft_nat", "nft_masq", "nft_redir",
-    "nft_limit", "nft_log", "nft_reject", "nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6", "nft_fib", "nft_fib_inet",
-    "nft_fib_ipv4", "nft_fib_ipv6", "nft_hash", "nft_numgen", "nft_connlimit", "nft_quota", "nft_synproxy", "nft_tproxy",
-    "nft_socket", "nft_flow_offload", "nf_flow_table", "nf_flow_table_inet", "nfnetlink", "nfnetlink_log", "nf_log_syslog",
+    "nf_tables",
+    "nf_conntrack",
+    "nf_conntrack_netlink",
+    "nf_nat",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_nat",
+    "nft_masq",
+    "nft_redir",
+    "nft_limit",
+    "nft_log",
+    "nft_reject",
+    "nft_reject_inet",
+    "nft_reject_ipv4",
+    "nft_reject_ipv6",
+    "nft_fib",
+    "nft_fib_inet",
+    "nft_fib_ipv4",
+    "nft_fib_ipv6",
+    "nft_hash",
+    "nft_numgen",
+    "nft_connlimit",
+    "nft_quota",
+    "nft_synproxy",
+    "nft_tproxy",
+    "nft_socket",
+    "nft_flow_offload",
+    "nf_flow_table",
+    "nf_flow_table_inet",
+    "nfnetlink",
+    "nfnetlink_log",
+    "nf_log_syslog",
     // Interfaces of interfaces.
-    "8021q", "bonding", "dummy", "veth",
+    "8021q",
+    "bonding",
+    "dummy",
+    "veth",
     // Sensors behind a bus.
     "i2c-dev",
 ];
@@ -29,15 +69,52 @@ const ALWAYS: [&str; 49] = [
 /// Drivers, loaded where their hardware is.
 const HARDWARE: [&str; 43] = [
     // Disks.
-    "virtio_blk", "virtio_scsi", "ahci", "nvme", "mmc_block", "sdhci-pci", "sdhci-acpi", "vmw_pvscsi", "mptspi",
+    "virtio_blk",
+    "virtio_scsi",
+    "ahci",
+    "nvme",
+    "mmc_block",
+    "sdhci-pci",
+    "sdhci-acpi",
+    "vmw_pvscsi",
+    "mptspi",
     // Network interfaces.
-    "virtio_net", "e1000", "e1000e", "igb", "igc", "ixgbe", "i40e", "r8169", "tg3", "atlantic", "vmxnet3",
+    "virtio_net",
+    "e1000",
+    "e1000e",
+    "igb",
+    "igc",
+    "ixgbe",
+    "i40e",
+    "r8169",
+    "tg3",
+    "atlantic",
+    "vmxnet3",
     // USB controllers.
-    "xhci-pci", "ehci-pci", "ohci-pci", "uhci-hcd",
+    "xhci-pci",
+    "ehci-pci",
+    "ohci-pci",
+    "uhci-hcd",
     // Watchdogs, power button, temperature, chassis.
-    "i6300esb", "iTCO_wdt", "sp5100_tco", "wdat_wdt", "button", "i2c-i801", "i2c-piix4", "lpc_ich", "coretemp", "k10temp",
+    "i6300esb",
+    "iTCO_wdt",
+    "sp5100_tco",
+    "wdat_wdt",
+    "button",
+    "i2c-i801",
+    "i2c-piix4",
+    "lpc_ich",
+    "coretemp",
+    "k10temp",
     // Random numbers, faster cryptography.
-    "virtio-rng", "intel-rng", "amd-rng", "aesni-intel", "sha256-ssse3", "crc32c-intel", "crct10dif-pclmul", "ghash-clmulni-intel",
+    "virtio-rng",
+    "intel-rng",
+    "amd-rng",
+    "aesni-intel",
+    "sha256-ssse3",
+    "crc32c-intel",
+    "crct10dif-pclmul",
+    "ghash-clmulni-intel",
     // TPMs that are not on the usual bus.
     "tpm_tis_spi",
 ];
@@ -76,8 +153,14 @@ pub(crate) fn pack(packages: &Packages, archive: &mut Archive) -> Outcome<usize>
     }
     let mut list = String::new();
     for (name, (path, needs)) in &files {
-        let file = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path);
-        list.push_str(&format!("{name} {file}{}\n", needs.iter().map(|need| format!(" {need}")).collect::<String>()));
+        let file = Path::new(path)
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or(path);
+        list.push_str(&format!(
+            "{name} {file}{}\n",
+            needs.iter().map(|need| format!(" {need}")).collect::<String>()
+        ));
         archive.file(&format!("modules/{file}"), &read(&tables.folder.join(path))?)?;
     }
     for (name, content) in [("always", always), ("aliases", aliases), ("files", list)] {
@@ -93,7 +176,8 @@ impl Tables {
         if !folder.join("modules.dep").exists() {
             run("depmod", &["-b", text(base)?, release])?;
         }
-        let lines = |name: &str| fs::read_to_string(folder.join(name)).context(|| format!("cannot read {name} of the kernel"));
+        let lines =
+            |name: &str| fs::read_to_string(folder.join(name)).context(|| format!("cannot read {name} of the kernel"));
         let mut dependencies = BTreeMap::new();
         for line in lines("modules.dep")?.lines() {
             let (file, needs) = line.split_once(':').ok_or("a line of modules.dep has no colon")?;
@@ -103,9 +187,19 @@ impl Tables {
         // What a module asks for softly is asked for through a helper program, which there is none of here.
         for line in lines("modules.softdep")?.lines() {
             let mut words = line.split_ascii_whitespace();
-            let (Some("softdep"), Some(name)) = (words.next(), words.next()) else { continue };
-            let before: Vec<String> = words.skip_while(|word| *word != "pre:").skip(1).take_while(|word| *word != "post:").map(module).collect();
-            let known: Vec<_> = before.into_iter().filter(|name| dependencies.contains_key(name)).collect();
+            let (Some("softdep"), Some(name)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let before: Vec<String> = words
+                .skip_while(|word| *word != "pre:")
+                .skip(1)
+                .take_while(|word| *word != "post:")
+                .map(module)
+                .collect();
+            let known: Vec<_> = before
+                .into_iter()
+                .filter(|name| dependencies.contains_key(name))
+                .collect();
             if let Some((_, needs)) = dependencies.get_mut(&module(name)) {
                 needs.extend(known);
             }

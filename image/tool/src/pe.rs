@@ -67,7 +67,11 @@ pub(crate) fn unify(stub: &[u8], sections: &[(&str, &[u8])]) -> Outcome<Vec<u8>>
     }
     let count = u16::try_from(layout.sections + sections.len())?;
     put(&mut file, layout.coff + 2, &count.to_le_bytes())?;
-    put(&mut file, layout.optional + IMAGE_SIZE, &memory.next_multiple_of(PAGE).to_le_bytes())?;
+    put(
+        &mut file,
+        layout.optional + IMAGE_SIZE,
+        &memory.next_multiple_of(PAGE).to_le_bytes(),
+    )?;
     Ok(file)
 }
 
@@ -85,11 +89,20 @@ pub(crate) fn sign(keys: &Keys, program: &[u8]) -> Outcome<Vec<u8>> {
     put(&mut file, directory, &[0; 8])?;
     let signature = pkcs7::authenticode(keys, &hash(&file, &layout)?)?;
     // WIN_CERTIFICATE: length, revision 2.0, type PKCS#7.
-    let mut certificate = [&u32::try_from(signature.len() + 8)?.to_le_bytes()[..], &[0x00, 0x02, 0x02, 0x00], &signature].concat();
+    let mut certificate = [
+        &u32::try_from(signature.len() + 8)?.to_le_bytes()[..],
+        &[0x00, 0x02, 0x02, 0x00],
+        &signature,
+    ]
+    .concat();
     certificate.resize(certificate.len().next_multiple_of(8), 0);
     let offset = u32::try_from(file.len())?;
     put(&mut file, directory, &offset.to_le_bytes())?;
-    put(&mut file, directory + 4, &u32::try_from(certificate.len())?.to_le_bytes())?;
+    put(
+        &mut file,
+        directory + 4,
+        &u32::try_from(certificate.len())?.to_le_bytes(),
+    )?;
     file.extend_from_slice(&certificate);
     Ok(file)
 }
@@ -110,11 +123,17 @@ fn hash(file: &[u8], layout: &Layout) -> Outcome<[u8; 32]> {
         if start != end {
             return Err("there is a gap between the sections of a program to be signed".into());
         }
-        end = start.checked_add(length).ok_or("a section of a program to be signed has no end")?;
+        end = start
+            .checked_add(length)
+            .ok_or("a section of a program to be signed has no end")?;
     }
     let (checksum, directory) = (layout.optional + CHECKSUM, layout.optional + CERTIFICATES);
     let part = |from, to| file.get(from..to).ok_or("a program to be signed ends in its headers");
-    Ok(sha256(&[part(0, checksum)?, part(checksum + 4, directory)?, part(directory + 8, file.len())?]))
+    Ok(sha256(&[
+        part(0, checksum)?,
+        part(checksum + 4, directory)?,
+        part(directory + 8, file.len())?,
+    ]))
 }
 
 impl Layout {
@@ -140,12 +159,16 @@ fn size(number: u32) -> usize {
 
 fn u16_at(file: &[u8], at: usize) -> Outcome<u16> {
     let bytes = file.get(at..at + 2).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(u16::from_le_bytes).ok_or_else(|| "a program ends too early".into())
+    bytes
+        .map(u16::from_le_bytes)
+        .ok_or_else(|| "a program ends too early".into())
 }
 
 fn u32_at(file: &[u8], at: usize) -> Outcome<u32> {
     let bytes = file.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(u32::from_le_bytes).ok_or_else(|| "a program ends too early".into())
+    bytes
+        .map(u32::from_le_bytes)
+        .ok_or_else(|| "a program ends too early".into())
 }
 
 fn put(file: &mut [u8], at: usize, bytes: &[u8]) -> Outcome<()> {

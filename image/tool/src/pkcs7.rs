@@ -1,8 +1,8 @@
 //! PKCS#7 (RFC 2315) as the kernel and the firmware check it. Without any time in it, so that it is always the same.
 
 use crate::der::{
-    self, CONTENT_TYPE, DATA, MESSAGE_DIGEST, RSA_ENCRYPTION, SHA256, SIGNED_DATA, SPC_INDIRECT_DATA, SPC_PE_IMAGE_DATA,
-    algorithm, context, octets, oid, sequence, set, small,
+    self, CONTENT_TYPE, DATA, MESSAGE_DIGEST, RSA_ENCRYPTION, SHA256, SIGNED_DATA, SPC_INDIRECT_DATA,
+    SPC_PE_IMAGE_DATA, algorithm, context, octets, oid, sequence, set, small,
 };
 use crate::keys::Keys;
 use crate::tools::Outcome;
@@ -36,7 +36,13 @@ pub(crate) fn authenticode(keys: &Keys, hash: &[u8; 32]) -> Outcome<Vec<u8>> {
     // What is signed is the set of attributes; what is written has the tag of the field.
     let signature = keys.sign(&der::value(der::SET, &attributes))?;
     let inside = sequence(&[&oid(SPC_INDIRECT_DATA), &context(0, &sequence(&[&content]))]);
-    signed(keys, &inside, &context(0, &keys.certificate), &context(0, &attributes), &signature)
+    signed(
+        keys,
+        &inside,
+        &context(0, &keys.certificate),
+        &context(0, &attributes),
+        &signature,
+    )
 }
 
 fn attribute(kind: &[u8], value: &[u8]) -> Vec<u8> {
@@ -44,7 +50,8 @@ fn attribute(kind: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 fn signed(keys: &Keys, content: &[u8], certificates: &[u8], attributes: &[u8], signature: &[u8]) -> Outcome<Vec<u8>> {
-    let (issuer, serial) = issuer_and_serial(&keys.certificate).ok_or("the certificate of the key image cannot be read")?;
+    let (issuer, serial) =
+        issuer_and_serial(&keys.certificate).ok_or("the certificate of the key image cannot be read")?;
     let signer = sequence(&[
         &small(1),
         &sequence(&[issuer, serial]),
@@ -53,19 +60,27 @@ fn signed(keys: &Keys, content: &[u8], certificates: &[u8], attributes: &[u8], s
         &algorithm(RSA_ENCRYPTION),
         &octets(signature),
     ]);
-    let data = sequence(&[&small(1), &set(&[&algorithm(SHA256)]), content, certificates, &set(&[&signer])]);
+    let data = sequence(&[
+        &small(1),
+        &set(&[&algorithm(SHA256)]),
+        content,
+        certificates,
+        &set(&[&signer]),
+    ]);
     Ok(sequence(&[&oid(SIGNED_DATA), &context(0, &data)]))
 }
 
 /// By which a certificate is named (RFC 5280 section 4.1).
 fn issuer_and_serial(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (_, certificate, _, _) = der::split(certificate)?;
-    let (_, body, _, _) = der::split(certificate)?;
-    let (tag, _, _, rest) = der::split(body)?;
+    let body = der::split(der::split(certificate)?.content)?.content;
+    let first = der::split(body)?;
     // The version, which only certificates of version 1 lack.
-    let body = if tag == 0xa0 { rest } else { body };
-    let (_, _, serial, rest) = der::split(body)?;
-    let (_, _, _, rest) = der::split(rest)?;
-    let (_, _, issuer, _) = der::split(rest)?;
-    Some((issuer, serial))
+    let serial = if first.tag == 0xa0 {
+        der::split(first.rest)?
+    } else {
+        first
+    };
+    let algorithm = der::split(serial.rest)?;
+    let issuer = der::split(algorithm.rest)?;
+    Some((issuer.whole, serial.whole))
 }

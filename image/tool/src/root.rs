@@ -15,7 +15,10 @@ pub(crate) const PROGRAMS: [(&str, &str); 7] = [
     ("redan-network", "interfaces and the packet filter"),
     ("redan-proxy", "what is published"),
     ("redan-console", "REST API and web pages"),
-    ("redan-data", "opens the data partition with the recovery key, destroys its keys"),
+    (
+        "redan-data",
+        "opens the data partition with the recovery key, destroys its keys",
+    ),
 ];
 /// Programs that are there once their crates are.
 pub(crate) const LATER: [(&str, &str); 4] = [
@@ -27,7 +30,10 @@ pub(crate) const LATER: [(&str, &str); 4] = [
 
 /// Everything else that may be there: the beginning of its path, what it is, why.
 const ALLOWED: [(&str, &str); 4] = [
-    ("usr/share/redan/rules/crs/", "Debian's modsecurity-crs, data: the rules of the web application firewall"),
+    (
+        "usr/share/redan/rules/crs/",
+        "Debian's modsecurity-crs, data: the rules of the web application firewall",
+    ),
     ("usr/share/redan/board/", "our own: which hardware is where"),
     ("usr/share/redan/update.key", "our own: whose updates are taken"),
     ("usr/lib/os-release", "our own: name and version"),
@@ -48,7 +54,10 @@ pub(crate) struct Ingredients<'a> {
 /// Builds the programs that exist.
 pub(crate) fn build(profile: Profile, repository: &Path) -> Outcome<PathBuf> {
     let mut names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
-    let exists = |name: &str| name.strip_prefix("redan-").is_some_and(|name| repository.join("appliance").join(name).join("src/main.rs").exists());
+    let exists = |name: &str| {
+        name.strip_prefix("redan-")
+            .is_some_and(|name| repository.join("appliance").join(name).join("src/main.rs").exists())
+    };
     names.extend(LATER.iter().map(|(name, _)| *name).filter(|name| exists(name)));
     names.push("redan-init");
     programs(profile, &names)
@@ -60,7 +69,10 @@ pub(crate) fn assemble(root: &Path, from: &Ingredients<'_>) -> Outcome<()> {
     for place in PLACES {
         folder_at(&root.join(place))?;
     }
-    let wanted = PROGRAMS.iter().map(|(name, _)| (*name, true)).chain(LATER.iter().map(|(name, _)| (*name, false)));
+    let wanted = PROGRAMS
+        .iter()
+        .map(|(name, _)| (*name, true))
+        .chain(LATER.iter().map(|(name, _)| (*name, false)));
     for (name, required) in wanted {
         let program = from.binaries.join(name);
         if required || program.exists() {
@@ -68,7 +80,10 @@ pub(crate) fn assemble(root: &Path, from: &Ingredients<'_>) -> Outcome<()> {
         }
     }
     let rules = root.join("usr/share/redan/rules/crs");
-    for (source, below) in [("usr/share/modsecurity-crs/rules", "rules"), ("etc/modsecurity/crs", "")] {
+    for (source, below) in [
+        ("usr/share/modsecurity-crs/rules", "rules"),
+        ("etc/modsecurity/crs", ""),
+    ] {
         let source = from.packages.rules.folder.join(source);
         for file in files_below(&source)? {
             let suffix = file.extension().and_then(|suffix| suffix.to_str());
@@ -78,19 +93,30 @@ pub(crate) fn assemble(root: &Path, from: &Ingredients<'_>) -> Outcome<()> {
         }
     }
     if let Some(boards) = from.boards {
-        for file in files_below(boards)?.into_iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "toml")) {
-            write(&root.join("usr/share/redan/board").join(&file), read(&boards.join(&file))?)?;
+        for file in files_below(boards)?
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|suffix| suffix == "toml"))
+        {
+            write(
+                &root.join("usr/share/redan/board").join(&file),
+                read(&boards.join(&file))?,
+            )?;
         }
     }
     write(&root.join("usr/share/redan/update.key"), from.update_key)?;
-    write(&root.join("usr/lib/os-release"), os_release(&format!("{major}.{minor}.{patch}")))?;
+    write(
+        &root.join("usr/lib/os-release"),
+        os_release(&format!("{major}.{minor}.{patch}")),
+    )?;
     settle(root, root)?;
     check(root)
 }
 
 /// What the boot loader shows and sorts by, and programs of the build machine read.
 pub(crate) fn os_release(version: &str) -> String {
-    format!("ID=redan\nNAME=Redan\nPRETTY_NAME=\"Redan {version}\"\nIMAGE_ID=redan\nVERSION_ID={version}\nIMAGE_VERSION={version}\n")
+    format!(
+        "ID=redan\nNAME=Redan\nPRETTY_NAME=\"Redan {version}\"\nIMAGE_ID=redan\nVERSION_ID={version}\nIMAGE_VERSION={version}\n"
+    )
 }
 
 /// A program without its symbols.
@@ -126,7 +152,13 @@ pub(crate) fn check(root: &Path) -> Outcome<()> {
         let program = path.strip_prefix("usr/lib/redan/");
         let listed = match program {
             Some(name) => PROGRAMS.iter().chain(&LATER).any(|(known, _)| *known == name),
-            None => ALLOWED.iter().any(|(known, _)| if known.ends_with('/') { path.starts_with(known) } else { path == *known }),
+            None => ALLOWED.iter().any(|(known, _)| {
+                if known.ends_with('/') {
+                    path.starts_with(known)
+                } else {
+                    path == *known
+                }
+            }),
         };
         if !listed {
             return refuse("it is on no list (image/tool/src/root.rs)");
@@ -156,7 +188,12 @@ pub(crate) fn check(root: &Path) -> Outcome<()> {
 fn is_static(program: &[u8]) -> Result<(), &'static str> {
     let number = |at: usize, size: usize| {
         let bytes = program.get(at..at + size)?;
-        Some(bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0_u64, |number, byte| number << 8 | u64::from(*byte)),
+        )
     };
     // ELF, 64 bits, little-endian.
     if program.get(..6) != Some(b"\x7fELF\x02\x01") {
@@ -164,8 +201,13 @@ fn is_static(program: &[u8]) -> Result<(), &'static str> {
     }
     let headers = || -> Option<Vec<(u64, u64)>> {
         let at = usize::try_from(number(32, 8)?).ok()?;
-        let (size, count) = (usize::try_from(number(54, 2)?).ok()?, usize::try_from(number(56, 2)?).ok()?);
-        (0..count).map(|index| Some((number(at + index * size, 4)?, number(at + index * size + 4, 4)?))).collect()
+        let (size, count) = (
+            usize::try_from(number(54, 2)?).ok()?,
+            usize::try_from(number(56, 2)?).ok()?,
+        );
+        (0..count)
+            .map(|index| Some((number(at + index * size, 4)?, number(at + index * size + 4, 4)?)))
+            .collect()
     };
     let headers = headers().ok_or("its headers cannot be read")?;
     const INTERPRETER: u64 = 3;
@@ -183,7 +225,19 @@ fn is_static(program: &[u8]) -> Result<(), &'static str> {
 pub(crate) fn file_system(root: &Path, to: &Path) -> Outcome<Vec<u8>> {
     // The identifier is of no use to anybody; one that is always the same it has to be.
     let identifier = "52454441-4e00-4000-8000-000000000001";
-    run("mkfs.erofs", &["-zlz4hc,12", "-T", EPOCH, "-U", identifier, "--all-root", text(to)?, text(root)?])?;
+    run(
+        "mkfs.erofs",
+        &[
+            "-zlz4hc,12",
+            "-T",
+            EPOCH,
+            "-U",
+            identifier,
+            "--all-root",
+            text(to)?,
+            text(root)?,
+        ],
+    )?;
     let mut bytes = read(to).context(|| "mkfs.erofs made nothing".to_owned())?;
     bytes.resize(bytes.len().next_multiple_of(4_096), 0);
     Ok(bytes)

@@ -39,14 +39,25 @@ const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// The sides: name, tap, hardware address of the appliance's interface, addresses of the side.
 const SIDES: [(&str, &str, &str, &[&str]); 2] = [
-    ("public", "rdpublic", "52:54:00:72:64:01", &["192.168.1.2/24", "10.77.1.2/24"]),
+    (
+        "public",
+        "rdpublic",
+        "52:54:00:72:64:01",
+        &["192.168.1.2/24", "10.77.1.2/24"],
+    ),
     ("private", "rdprivate", "52:54:00:72:64:02", &["10.77.2.2/24"]),
 ];
+/// The machine's disk is larger than the image, as a real one is; the file takes room for what is written only.
+const DISK: &str = "1G";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until the machine is switched off.
 pub(crate) fn start(options: &Run) -> Outcome<()> {
-    if options.inside { inside(options) } else { outside(options) }
+    if options.inside {
+        inside(options)
+    } else {
+        outside(options)
+    }
 }
 
 /// Starts this program again in a network namespace of its own.
@@ -56,9 +67,17 @@ fn outside(options: &Run) -> Outcome<()> {
     if run("id", &["-u"])? != b"0\n" {
         command.arg("--map-root-user");
     }
-    command.args(["--net", "--"]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).arg("--inside");
+    command
+        .args(["--net", "--"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .arg("--inside");
     let status = command.status().context(|| "cannot run unshare".to_owned())?;
-    if status.success() { Ok(()) } else { Err(format!("QEMU ended: {status}").into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("QEMU ended: {status}").into())
+    }
 }
 
 fn prepare(options: &Run) -> Outcome<()> {
@@ -67,6 +86,7 @@ fn prepare(options: &Run) -> Outcome<()> {
     if !disk.exists() {
         let image = Names::new(&options.out, options.version).image;
         run("cp", &["--sparse=always", text(&image)?, text(&disk)?])?;
+        run("truncate", &["--size", DISK, text(&disk)?])?;
     }
     let variables = options.state.join("variables.fd");
     if !variables.exists() {
@@ -101,12 +121,23 @@ fn inside(options: &Run) -> Outcome<()> {
         let _ = fs::remove_file(path(stale));
     }
     let mut tpm = Command::new("swtpm");
-    tpm.args(["socket", "--tpm2", "--tpmstate"]).arg(format!("dir={}", path("tpm").display()));
-    tpm.arg("--ctrl").arg(format!("type=unixio,path={}", path("tpm.sock").display()));
-    let _tpm = Kept(tpm.stdin(Stdio::null()).spawn().context(|| "cannot run swtpm".to_owned())?);
+    tpm.args(["socket", "--tpm2", "--tpmstate"])
+        .arg(format!("dir={}", path("tpm").display()));
+    tpm.arg("--ctrl")
+        .arg(format!("type=unixio,path={}", path("tpm.sock").display()));
+    let _tpm = Kept(
+        tpm.stdin(Stdio::null())
+            .spawn()
+            .context(|| "cannot run swtpm".to_owned())?,
+    );
     wait_for(&path("tpm.sock"), "swtpm")?;
-    let mut machine = Kept(qemu(options)?.spawn().context(|| "cannot run qemu-system-x86_64".to_owned())?);
-    let attached = |tap: &str| Ok(String::from_utf8_lossy(&run("ip", &["-oneline", "link", "show", tap])?).contains("LOWER_UP"));
+    let mut machine = Kept(
+        qemu(options)?
+            .spawn()
+            .context(|| "cannot run qemu-system-x86_64".to_owned())?,
+    );
+    let attached =
+        |tap: &str| Ok(String::from_utf8_lossy(&run("ip", &["-oneline", "link", "show", tap])?).contains("LOWER_UP"));
     for (_, tap, ..) in SIDES {
         wait_until("QEMU", || attached(tap))?;
     }
@@ -114,7 +145,14 @@ fn inside(options: &Run) -> Outcome<()> {
     for ((name, end), (_, tap, _, addresses)) in ends.iter().zip(SIDES) {
         let process = end.0.id().to_string();
         run("ip", &["link", "set", tap, "netns", &process])?;
-        let within = |arguments: &[&str]| run_command(Command::new("nsenter").args(["--target", &process, "--net", "ip"]).args(arguments)).map(drop);
+        let within = |arguments: &[&str]| {
+            run_command(
+                Command::new("nsenter")
+                    .args(["--target", &process, "--net", "ip"])
+                    .args(arguments),
+            )
+            .map(drop)
+        };
         within(&["link", "set", "lo", "up"])?;
         for address in addresses {
             within(&["address", "add", address, "dev", tap])?;
@@ -132,7 +170,11 @@ fn inside(options: &Run) -> Outcome<()> {
         }
     }
     let status = machine.0.wait()?;
-    if status.success() { Ok(()) } else { Err(format!("QEMU failed: {status}").into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("QEMU failed: {status}").into())
+    }
 }
 
 fn qemu(options: &Run) -> Outcome<Command> {
@@ -140,30 +182,73 @@ fn qemu(options: &Run) -> Outcome<Command> {
     let mut command = Command::new("qemu-system-x86_64");
     let accelerator = &options.accelerator;
     command.args(["-machine", &format!("q35,smm=on,accel={accelerator}")]);
-    command.args(["-cpu", if accelerator == "kvm" { "host,arch-capabilities=off" } else { "max" }]);
-    command.args(["-smp", "2", "-m", &options.memory.to_string(), "-nodefaults", "-display", "none"]);
+    command.args([
+        "-cpu",
+        if accelerator == "kvm" {
+            "host,arch-capabilities=off"
+        } else {
+            "max"
+        },
+    ]);
+    command.args([
+        "-smp",
+        "2",
+        "-m",
+        &options.memory.to_string(),
+        "-nodefaults",
+        "-display",
+        "none",
+    ]);
     command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
-    command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}")]);
-    command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", path("variables.fd"))]);
+    command.args([
+        "-drive",
+        &format!("if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),
+    ]);
+    command.args([
+        "-drive",
+        &format!("if=pflash,format=raw,unit=1,file={}", path("variables.fd")),
+    ]);
     command.args(["-chardev", &format!("socket,id=tpm,path={}", path("tpm.sock"))]);
-    command.args(["-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm"]);
+    command.args([
+        "-tpmdev",
+        "emulator,id=tpm,chardev=tpm",
+        "-device",
+        "tpm-tis,tpmdev=tpm",
+    ]);
     command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
-    command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", path("disk.img")), "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    command.args([
+        "-drive",
+        &format!("if=none,id=disk,format=raw,file={}", path("disk.img")),
+        "-device",
+        "virtio-blk-pci,drive=disk,bootindex=0",
+    ]);
     command.args(["-device", "virtio-rng-pci"]);
     for (name, tap, address, _) in SIDES {
-        command.args(["-netdev", &format!("tap,id={name},ifname={tap},script=no,downscript=no")]);
+        command.args([
+            "-netdev",
+            &format!("tap,id={name},ifname={tap},script=no,downscript=no"),
+        ]);
         // Without a ROM: the firmware is not to look for anything on the network.
-        command.args(["-device", &format!("virtio-net-pci,netdev={name},mac={address},romfile=")]);
+        command.args([
+            "-device",
+            &format!("virtio-net-pci,netdev={name},mac={address},romfile="),
+        ]);
     }
     command.args(["-device", "qemu-xhci,id=usb"]);
     if let Some(stick) = &options.usb {
-        command.args(["-drive", &format!("if=none,id=stick,format=raw,file={}", stick.display())]);
+        command.args([
+            "-drive",
+            &format!("if=none,id=stick,format=raw,file={}", stick.display()),
+        ]);
         command.args(["-device", "usb-storage,bus=usb.0,drive=stick,removable=on"]);
     }
     let log = path("serial.log");
     if options.socket {
         let socket = path("serial.sock");
-        command.args(["-chardev", &format!("socket,id=serial,path={socket},server=on,wait=off,logfile={log}")]);
+        command.args([
+            "-chardev",
+            &format!("socket,id=serial,path={socket},server=on,wait=off,logfile={log}"),
+        ]);
     } else {
         // Control-C is for the menu; to end QEMU: Control-A, X.
         command.args(["-chardev", &format!("stdio,id=serial,mux=on,signal=off,logfile={log}")]);

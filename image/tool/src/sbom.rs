@@ -47,18 +47,38 @@ pub(crate) fn make(order: &Order, packages: &Packages, tree: &Path) -> Outcome<V
 /// The crates that our programs need when they run, found by walking from them.
 fn crates(repository: &Path) -> Outcome<Vec<Value>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+            "--manifest-path",
+        ])
         .arg(repository.join("Cargo.toml"))
         .output()
         .context(|| "cannot run cargo".to_owned())?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).context(|| "cargo does not tell the crates".to_owned())?;
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).context(|| "cargo does not tell the crates".to_owned())?;
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let word = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let packages: BTreeMap<String, Value> = list(&metadata, "packages").into_iter().map(|package| (word(&package, "id"), package)).collect();
-    let nodes = metadata.get("resolve").map(|resolve| list(resolve, "nodes")).unwrap_or_default();
+    let packages: BTreeMap<String, Value> = list(&metadata, "packages")
+        .into_iter()
+        .map(|package| (word(&package, "id"), package))
+        .collect();
+    let nodes = metadata
+        .get("resolve")
+        .map(|resolve| list(resolve, "nodes"))
+        .unwrap_or_default();
     let nodes: BTreeMap<String, Value> = nodes.into_iter().map(|node| (word(&node, "id"), node)).collect();
-    let is_ours = |name: &str| PROGRAMS.iter().chain(&LATER).any(|(program, _)| *program == name) || name == "redan-init";
-    let mut open: Vec<String> = packages.values().filter(|package| is_ours(&word(package, "name"))).map(|package| word(package, "id")).collect();
+    let is_ours =
+        |name: &str| PROGRAMS.iter().chain(&LATER).any(|(program, _)| *program == name) || name == "redan-init";
+    let mut open: Vec<String> = packages
+        .values()
+        .filter(|package| is_ours(&word(package, "name")))
+        .map(|package| word(package, "id"))
+        .collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
         if !seen.insert(id.clone()) {

@@ -12,10 +12,30 @@ pub(crate) fn make() -> Outcome<Vec<u8>> {
     let file = folder.path().join("data");
     let identifier = "52454441-4e00-4000-8000-000000000002";
     let arguments = [
-        "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-I", "256", "-i", "16384", "-J", "size=4", "-U", identifier, "-L", "redan-data",
-        "-O", "meta_bg,^resize_inode,metadata_csum,64bit,^orphan_file",
-        "-E", &format!("hash_seed={identifier},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
-        text(&file)?, SIZE,
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-b",
+        "4096",
+        "-m",
+        "0",
+        "-I",
+        "256",
+        "-i",
+        "16384",
+        "-J",
+        "size=4",
+        "-U",
+        identifier,
+        "-L",
+        "redan-data",
+        "-O",
+        "meta_bg,^resize_inode,metadata_csum,64bit,^orphan_file",
+        "-E",
+        &format!("hash_seed={identifier},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
+        text(&file)?,
+        SIZE,
     ];
     run("mke2fs", &arguments)?;
     let content = read(&file)?;

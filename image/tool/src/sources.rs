@@ -47,7 +47,10 @@ impl Packages {
 
     /// The kernel's release, as `uname -r` tells it.
     pub(crate) fn release(&self) -> &str {
-        self.kernel.name.strip_prefix("linux-image-").unwrap_or(&self.kernel.name)
+        self.kernel
+            .name
+            .strip_prefix("linux-image-")
+            .unwrap_or(&self.kernel.name)
     }
 }
 
@@ -57,15 +60,23 @@ impl Package {
         let show = |name: &str| run("apt-cache", &["show", "--no-all-versions", name]);
         let about = String::from_utf8(show(name)?)?;
         let field = |key: &str| {
-            let found = about.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
-            found.map(str::to_owned).ok_or_else(|| format!("the archive does not tell the {key} of {name}"))
+            let found = about
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+            found
+                .map(str::to_owned)
+                .ok_or_else(|| format!("the archive does not tell the {key} of {name}"))
         };
         let (version, architecture, hash) = (field("Version")?, field("Architecture")?, field("SHA256")?);
         let file = cache.join(format!("{name}_{}_{architecture}.deb", version.replace(':', "%3a")));
         if !file.exists() || hash_of(&file)? != hash {
             // As it is named, so that apt checks this version; it downloads into the current folder.
-            run_command(program("apt-get").args(["download", &format!("{name}={version}")]).current_dir(cache))
-                .context(|| format!("cannot fetch {name}"))?;
+            run_command(
+                program("apt-get")
+                    .args(["download", &format!("{name}={version}")])
+                    .current_dir(cache),
+            )
+            .context(|| format!("cannot fetch {name}"))?;
         }
         if hash_of(&file)? != hash {
             return Err(format!("{} is not what the archive signed", file.display()).into());
@@ -115,19 +126,32 @@ pub(crate) enum Profile {
 /// Builds the programs and returns the folder that they are in.
 pub(crate) fn programs(profile: Profile, names: &[&str]) -> Outcome<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--locked", "--message-format", "json-render-diagnostics", "--workspace"]);
+    command.args([
+        "build",
+        "--locked",
+        "--message-format",
+        "json-render-diagnostics",
+        "--workspace",
+    ]);
     if profile == Profile::Release {
         command.arg("--release");
     }
     for name in names {
         command.args(["--bin", name]);
     }
-    let output = command.stderr(std::process::Stdio::inherit()).output().context(|| "cannot run cargo".to_owned())?;
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context(|| "cannot run cargo".to_owned())?;
     if !output.status.success() {
         return Err("the programs cannot be built".into());
     }
     let mut folder = None;
-    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let message: serde_json::Value = serde_json::from_slice(line)?;
         if let Some(program) = message.get("executable").and_then(serde_json::Value::as_str) {
             folder = Path::new(program).parent().map(Path::to_owned);

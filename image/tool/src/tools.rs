@@ -44,7 +44,9 @@ pub(crate) fn run<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Outcome<Vec<u
 /// Runs a program and returns what it wrote; what it complained of is part of the error.
 pub(crate) fn run_command(command: &mut Command) -> Outcome<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().context(|| format!("cannot run {name}; is its Debian package installed?"))?;
+    let output = command
+        .output()
+        .context(|| format!("cannot run {name}; is its Debian package installed?"))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -72,7 +74,8 @@ pub(crate) fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(at) = open.pop() {
-        let listing = fs::read_dir(folder.join(&at)).context(|| format!("cannot list {}", folder.join(&at).display()))?;
+        let listing =
+            fs::read_dir(folder.join(&at)).context(|| format!("cannot list {}", folder.join(&at).display()))?;
         for entry in listing {
             let entry = entry?;
             let path = at.join(entry.file_name());
@@ -89,5 +92,6 @@ pub(crate) fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
 
 /// A path as text; the image has no other paths.
 pub(crate) fn text(path: &Path) -> Outcome<&str> {
-    path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()).into())
+    path.to_str()
+        .ok_or_else(|| format!("{} is not UTF-8", path.display()).into())
 }

@@ -41,7 +41,11 @@ mod tests {
     fn the_tree_is_as_long_as_its_readers_expect() {
         for blocks in [2_usize, 128, 129, 200, 128 * 128 + 1] {
             let (root, tree) = tree(&vec![5; blocks * 4_096], [1; 32]);
-            assert_eq!(u64::try_from(tree.len()).unwrap(), root.tree_blocks() * BLOCK, "{blocks} blocks");
+            assert_eq!(
+                u64::try_from(tree.len()).unwrap(),
+                root.tree_blocks() * BLOCK,
+                "{blocks} blocks"
+            );
         }
     }
 
@@ -59,8 +63,21 @@ mod tests {
         std::fs::write(&tree_file, &tree).unwrap();
         let verify = |hash: &str| {
             let mut command = Command::new("veritysetup");
-            command.args(["verify", "--no-superblock", "--salt", &hex(&root.salt), "--data-blocks", "300"]);
-            command.args([&data_file, &tree_file]).arg(hash).output().unwrap().status.success()
+            command.args([
+                "verify",
+                "--no-superblock",
+                "--salt",
+                &hex(&root.salt),
+                "--data-blocks",
+                "300",
+            ]);
+            command
+                .args([&data_file, &tree_file])
+                .arg(hash)
+                .output()
+                .unwrap()
+                .status
+                .success()
         };
         assert!(verify(&hex(&root.hash)));
         assert!(!verify(&hex(&[1; 32])));

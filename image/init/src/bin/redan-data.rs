@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         ["raise"] => raise(),
         ["approve", pcr] => approve(pcr),
         ["destroy"] => destroy(),
-        _ => Err(Failure::new("usage: redan-data open | raise | approve <PCR 7> | destroy")),
+        _ => Err(Failure::new(
+            "usage: redan-data open | raise | approve <PCR 7> | destroy",
+        )),
     };
     match outcome {
         Ok(said) => {
@@ -57,7 +59,10 @@ fn open() -> Result<String, Failure> {
     replace(Path::new(facts::PATH), facts.to_string().as_bytes())?;
     match seal(&mut open, &facts) {
         Ok(()) => Ok("open, and sealed to this machine: the next start needs no recovery key".to_owned()),
-        Err(failure) => Ok(format!("open, but the next start needs the recovery key again: {}", failure.chain())),
+        Err(failure) => Ok(format!(
+            "open, but the next start needs the recovery key again: {}",
+            failure.chain()
+        )),
     }
 }
 
@@ -65,7 +70,10 @@ fn raise() -> Result<String, Failure> {
     let facts = told()?;
     let path = Path::new(MOUNTED).join(stages::RAISING);
     replace(&path, facts.security.to_string().as_bytes())?;
-    Ok(format!("sealed under security version {} from the next start on", facts.security))
+    Ok(format!(
+        "sealed under security version {} from the next start on",
+        facts.security
+    ))
 }
 
 fn approve(pcr: &str) -> Result<String, Failure> {
@@ -106,14 +114,21 @@ fn recovered(facts: &Facts) -> Result<Open, Failure> {
         return Err(Failure::new("the data partition holds no data of this appliance"));
     };
     let mut typed = Zeroizing::new(String::new());
-    std::io::stdin().take(LONGEST).read_to_string(&mut typed).context(|| "cannot read the recovery key".to_owned())?;
-    let key = RecoveryKey::parse(&SecretString::new(typed.trim().to_owned())).context(|| "this is no recovery key".to_owned())?;
-    closed.by_recovery(&key).context(|| "the data partition stays closed".to_owned())
+    std::io::stdin()
+        .take(LONGEST)
+        .read_to_string(&mut typed)
+        .context(|| "cannot read the recovery key".to_owned())?;
+    let key = RecoveryKey::parse(&SecretString::new(typed.trim().to_owned()))
+        .context(|| "this is no recovery key".to_owned())?;
+    closed
+        .by_recovery(&key)
+        .context(|| "the data partition stays closed".to_owned())
 }
 
 fn told() -> Result<Facts, Failure> {
     let text = fs::read_to_string(facts::PATH).context(|| format!("cannot read {}", facts::PATH))?;
-    text.parse().context(|| "this machine was not started by redan-init".to_owned())
+    text.parse()
+        .context(|| "this machine was not started by redan-init".to_owned())
 }
 
 fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {

@@ -25,7 +25,10 @@ const AT_ONCE: u64 = 256;
 /// The seed is not one; the device is too small or does not take it.
 pub fn plant(seed: &[u8], device: &mut File) -> Result<(), Failure> {
     let wrong = || Failure::new("the seed of the data's file system is damaged");
-    let (length, mut blocks) = seed.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk).ok_or_else(wrong)?;
+    let (length, mut blocks) = seed
+        .strip_prefix(MAGIC)
+        .and_then(<[u8]>::split_first_chunk)
+        .ok_or_else(wrong)?;
     let length = u64::from_le_bytes(*length);
     let block = u64::try_from(BLOCK).map_err(|_| wrong())?;
     if length > LARGEST || length % block != 0 {
@@ -42,16 +45,24 @@ pub fn plant(seed: &[u8], device: &mut File) -> Result<(), Failure> {
             if number >= next + count {
                 break;
             }
-            let at = number.checked_sub(next).and_then(|at| usize::try_from(at).ok()).ok_or_else(wrong)? * BLOCK;
+            let at = number
+                .checked_sub(next)
+                .and_then(|at| usize::try_from(at).ok())
+                .ok_or_else(wrong)?
+                * BLOCK;
             let content = rest.get(..BLOCK).ok_or_else(wrong)?;
             run.get_mut(at..at + BLOCK).ok_or_else(wrong)?.copy_from_slice(content);
             blocks = rest.get(BLOCK..).unwrap_or_default();
         }
-        device.write_all(&run).context(|| "cannot write the data's file system".to_owned())?;
+        device
+            .write_all(&run)
+            .context(|| "cannot write the data's file system".to_owned())?;
         next += count;
     }
     if blocks.is_empty() {
-        device.sync_all().context(|| "cannot write the data's file system".to_owned())
+        device
+            .sync_all()
+            .context(|| "cannot write the data's file system".to_owned())
     } else {
         Err(wrong())
     }
@@ -63,7 +74,8 @@ pub fn plant(seed: &[u8], device: &mut File) -> Result<(), Failure> {
 /// It cannot be mounted; that it cannot grow is an error too, since it would fill soon.
 pub fn attach(device: &Path, target: &Path) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
-    mount(device, target, "ext4", flags, c"errors=remount-ro").context(|| format!("cannot mount the data at {}", target.display()))?;
+    mount(device, target, "ext4", flags, c"errors=remount-ro")
+        .context(|| format!("cannot mount the data at {}", target.display()))?;
     let size = File::open(device)
         .and_then(|mut file| file.seek(SeekFrom::End(0)))
         .context(|| "cannot see how large the data partition is".to_owned())?;

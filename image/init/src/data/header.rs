@@ -25,7 +25,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Bytes before the encrypted part.
-pub const AREA: u64 = 1 << 20;
+pub(crate) const AREA: u64 = 1 << 20;
 /// Bytes from one copy to the other.
 const PLACE: u64 = 64 << 10;
 /// Bytes of a copy at most.
@@ -119,7 +119,9 @@ pub(crate) fn read(device: &File) -> io::Result<Area> {
         device.read_exact_at(&mut bytes, place)?;
         clean &= bytes.iter().all(|byte| *byte == 0);
         if let Some(found) = decode(&bytes)
-            && newest.as_ref().is_none_or(|newest| newest.header.sequence < found.header.sequence)
+            && newest
+                .as_ref()
+                .is_none_or(|newest| newest.header.sequence < found.header.sequence)
         {
             newest = Some(found);
         }

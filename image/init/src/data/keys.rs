@@ -48,7 +48,9 @@ pub enum KeysError {
     #[error("PCR 11 (the kernel image) is none that the image's maker approved")]
     Image(#[source] KeyError),
     /// The firmware's state changed.
-    #[error("PCR 7 (the firmware's Secure Boot keys and state) changed; enter the recovery key to go on with the new state")]
+    #[error(
+        "PCR 7 (the firmware's Secure Boot keys and state) changed; enter the recovery key to go on with the new state"
+    )]
     Firmware(#[source] KeyError),
     /// The secret that was typed is another one.
     #[error("this is not the recovery key of this data partition")]
@@ -90,7 +92,9 @@ impl Tpm {
     }
 
     fn connect(address: Arc<Address>, folder: &Path) -> Result<Self, KeysError> {
-        Tpm2Device::open(address, folder, Patience::default()).map(Self).map_err(KeysError::Tpm)
+        Tpm2Device::open(address, folder, Patience::default())
+            .map(Self)
+            .map_err(KeysError::Tpm)
     }
 
     /// A simulator's socket, for tests.
@@ -107,12 +111,18 @@ impl Tpm {
     /// # Errors
     /// The TPM does not answer.
     pub fn leave(&self) -> Result<(), KeysError> {
-        self.0.extend(IMAGE_PCR, &redan_image_layout::slot::leaves()).map_err(KeysError::Tpm)
+        self.0
+            .extend(IMAGE_PCR, &redan_image_layout::slot::leaves())
+            .map_err(KeysError::Tpm)
     }
 
     fn pcr(&self, register: u8) -> Result<[u8; 32], KeysError> {
         let values = self.0.pcrs(selection(register)?).map_err(KeysError::Tpm)?;
-        values.iter().next().map(|(_, value)| *value).ok_or(KeysError::Library("read a PCR"))
+        values
+            .iter()
+            .next()
+            .map(|(_, value)| *value)
+            .ok_or(KeysError::Library("read a PCR"))
     }
 }
 
@@ -152,7 +162,9 @@ pub(super) fn seal(
             reference,
         };
         let policy = SealPolicy { binding, pin: None };
-        tpm.0.seal_to(&[context, id].concat(), secret, &policy).map_err(KeysError::Tpm)
+        tpm.0
+            .seal_to(&[context, id].concat(), secret, &policy)
+            .map_err(KeysError::Tpm)
     };
     let sealed = Sealed {
         security: image.security,
@@ -175,17 +187,35 @@ pub(super) fn unseal(tpm: &Tpm, image: &Image, header: &Header) -> Result<Secret
             own: image.security,
         });
     }
-    let fitting = image.approvals.iter().filter(|of| of.phase == Phase::Start && of.security == sealed.security);
-    let approvals = fitting.map(|of| approval(IMAGE_PCR, of.pcr, &of.signature)).collect::<Result<Vec<_>, _>>()?;
+    let fitting = image
+        .approvals
+        .iter()
+        .filter(|of| of.phase == Phase::Start && of.security == sealed.security);
+    let approvals = fitting
+        .map(|of| approval(IMAGE_PCR, of.pcr, &of.signature))
+        .collect::<Result<Vec<_>, _>>()?;
     let for_image = release(tpm, &[IMAGE, id].concat(), &sealed.image, &approvals, KeysError::Image)?;
     let states = sealed.states.iter().take(STATES);
-    let approvals = states.map(|state| approval(FIRMWARE_PCR, state.pcr, &state.signature)).collect::<Result<Vec<_>, _>>()?;
-    let for_firmware = release(tpm, &[FIRMWARE, id].concat(), &sealed.firmware, &approvals, KeysError::Firmware)?;
+    let approvals = states
+        .map(|state| approval(FIRMWARE_PCR, state.pcr, &state.signature))
+        .collect::<Result<Vec<_>, _>>()?;
+    let for_firmware = release(
+        tpm,
+        &[FIRMWARE, id].concat(),
+        &sealed.firmware,
+        &approvals,
+        KeysError::Firmware,
+    )?;
     unwrap(&both(&for_image, &for_firmware, id)?, &sealed.key).ok_or(KeysError::Wrapped)
 }
 
 /// Approves one more state of the firmware; the oldest planned one is forgotten when there are too many.
-pub(super) fn add_state(sealed: &mut Sealed, id: &[u8; 16], approver: &SecretBytes, pcr: [u8; 32]) -> Result<(), KeysError> {
+pub(super) fn add_state(
+    sealed: &mut Sealed,
+    id: &[u8; 16],
+    approver: &SecretBytes,
+    pcr: [u8; 32],
+) -> Result<(), KeysError> {
     sealed.states.retain(|state| state.pcr != pcr);
     if sealed.states.len() >= STATES {
         sealed.states.remove(0);
@@ -202,11 +232,13 @@ fn release(
     state: fn(KeyError) -> KeysError,
 ) -> Result<SecretBytes, KeysError> {
     let unlock = Unlock { approvals, pin: None };
-    tpm.0.unseal_with(context, sealed, &unlock).map_err(|error| match error {
-        KeyError::OtherDevice { .. } => KeysError::OtherMachine(error),
-        KeyError::NotApproved { .. } | KeyError::ApprovalSignature => state(error),
-        _ => KeysError::Tpm(error),
-    })
+    tpm.0
+        .unseal_with(context, sealed, &unlock)
+        .map_err(|error| match error {
+            KeyError::OtherDevice { .. } => KeysError::OtherMachine(error),
+            KeyError::NotApproved { .. } | KeyError::ApprovalSignature => state(error),
+            _ => KeysError::Tpm(error),
+        })
 }
 
 fn approve(pair: &EcdsaKeyPair, id: &[u8; 16], pcr: [u8; 32]) -> Result<State, KeysError> {
@@ -260,13 +292,17 @@ fn both(image: &SecretBytes, firmware: &SecretBytes, id: &[u8; 16]) -> Result<Le
 fn derived(secret: &[u8], id: &[u8; 16], purpose: &[u8]) -> Result<LessSafeKey, KeysError> {
     let info = [purpose];
     let key = Salt::new(HKDF_SHA256, id).extract(secret);
-    let key = key.expand(&info, &AES_256_GCM).map_err(|_| KeysError::Library("derive a key"))?;
+    let key = key
+        .expand(&info, &AES_256_GCM)
+        .map_err(|_| KeysError::Library("derive a key"))?;
     Ok(LessSafeKey::new(UnboundKey::from(key)))
 }
 
 fn wrap(key: &LessSafeKey, volume: &SecretBytes) -> Result<Wrapped, KeysError> {
     let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| KeysError::Library("get random numbers"))?;
+    SystemRandom::new()
+        .fill(&mut nonce)
+        .map_err(|_| KeysError::Library("get random numbers"))?;
     let mut text = volume.expose().to_vec();
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
         .map_err(|_| KeysError::Library("wrap the volume key"))?;
@@ -282,7 +318,9 @@ fn unwrap(key: &LessSafeKey, wrapped: &Wrapped) -> Option<SecretBytes> {
 
 fn random(length: usize) -> Result<SecretBytes, KeysError> {
     let mut bytes = vec![0; length];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::Library("get random numbers"))?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| KeysError::Library("get random numbers"))?;
     Ok(SecretBytes::new(bytes))
 }
 

@@ -2,7 +2,9 @@
 
 use super::super::header::Header;
 use super::super::recovery::RecoveryKey;
-use super::{Image, KeysError, Tpm, add_state, generate, public, seal, selection, unseal, unwrap_for, values, wrap_for};
+use super::{
+    Image, KeysError, Tpm, add_state, generate, public, seal, selection, unseal, unwrap_for, values, wrap_for,
+};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use redan_hal::keys::KeyDevice;
@@ -107,7 +109,9 @@ fn pcr(tpm: &Tpm, register: u8) -> [u8; 32] {
 
 #[test]
 fn what_was_sealed_opens_while_the_machine_is_the_same_and_the_recovery_key_opens_it_always() {
-    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else { return };
+    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = swtpm.open();
     let image = maker.image(1, pcr(&tpm, 11));
     let (header, volume, recovery, _) = set_up(&tpm, &image);
@@ -119,7 +123,9 @@ fn what_was_sealed_opens_while_the_machine_is_the_same_and_the_recovery_key_open
 
 #[test]
 fn nothing_opens_after_the_first_program_has_left() {
-    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else { return };
+    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = swtpm.open();
     let start = pcr(&tpm, 11);
     let image = maker.image(1, start);
@@ -131,7 +137,9 @@ fn nothing_opens_after_the_first_program_has_left() {
 
 #[test]
 fn an_image_that_its_maker_did_not_approve_opens_nothing() {
-    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else { return };
+    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = swtpm.open();
     let start = pcr(&tpm, 11);
     let (header, ..) = set_up(&tpm, &maker.image(1, start));
@@ -148,11 +156,16 @@ fn an_image_that_its_maker_did_not_approve_opens_nothing() {
 
 #[test]
 fn an_image_of_a_lower_security_version_does_not_open_what_a_higher_one_sealed() {
-    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else { return };
+    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = swtpm.open();
     let start = pcr(&tpm, 11);
     let (header, ..) = set_up(&tpm, &maker.image(3, start));
-    assert!(matches!(unseal(&tpm, &maker.image(2, start), &header), Err(KeysError::Older { sealed: 3, own: 2 })));
+    assert!(matches!(
+        unseal(&tpm, &maker.image(2, start), &header),
+        Err(KeysError::Older { sealed: 3, own: 2 })
+    ));
     // Even if it did not look at the number: its approvals are for other references.
     let mut liar = maker.image(2, start);
     liar.security = 3;
@@ -165,7 +178,9 @@ fn an_image_of_a_lower_security_version_does_not_open_what_a_higher_one_sealed()
 
 #[test]
 fn a_changed_state_of_the_firmware_keeps_it_closed_unless_this_machine_approved_it() {
-    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else { return };
+    let (Some(swtpm), maker) = (Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = swtpm.open();
     let image = maker.image(1, pcr(&tpm, 11));
     let (mut header, volume, recovery, approver) = set_up(&tpm, &image);
@@ -188,7 +203,9 @@ fn a_changed_state_of_the_firmware_keeps_it_closed_unless_this_machine_approved_
 
 #[test]
 fn another_machines_tpm_does_not_open_it_and_says_so() {
-    let (Some(one), Some(other), maker) = (Swtpm::start(), Swtpm::start(), Maker::new()) else { return };
+    let (Some(one), Some(other), maker) = (Swtpm::start(), Swtpm::start(), Maker::new()) else {
+        return;
+    };
     let tpm = one.open();
     let image = maker.image(1, pcr(&tpm, 11));
     let (header, ..) = set_up(&tpm, &image);

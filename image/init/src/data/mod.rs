@@ -26,7 +26,7 @@ pub enum Held {
     /// Nothing: to be set up.
     Nothing(Empty),
     /// A data partition that is closed.
-    Closed(Closed),
+    Closed(Box<Closed>),
     /// Neither: somebody else's, or damaged. It is left as it is.
     Unknown,
 }
@@ -61,14 +61,18 @@ pub struct Open {
 /// It cannot be read.
 pub fn look(partition: Found) -> Result<Held, Failure> {
     let reading = || format!("cannot read {}", partition.device.display());
-    let device = OpenOptions::new().read(true).write(true).open(&partition.device).context(reading)?;
+    let device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&partition.device)
+        .context(reading)?;
     Ok(match header::read(&device).context(reading)? {
         Area::Empty => Held::Nothing(Empty { partition, device }),
-        Area::Header(header) => Held::Closed(Closed {
+        Area::Header(header) => Held::Closed(Box::new(Closed {
             partition,
             device,
             header: *header,
-        }),
+        })),
         Area::Damaged => Held::Unknown,
     })
 }
@@ -79,9 +83,14 @@ pub fn look(partition: Found) -> Result<Held, Failure> {
 /// It cannot be written.
 pub fn destroy(partition: &Found) -> Result<(), Failure> {
     let writing = || format!("cannot overwrite the header in {}", partition.device.display());
-    let device = OpenOptions::new().write(true).open(&partition.device).context(writing)?;
+    let device = OpenOptions::new()
+        .write(true)
+        .open(&partition.device)
+        .context(writing)?;
     let mut noise = vec![0; 64 << 10];
-    SystemRandom::new().fill(&mut noise).context(|| "no random numbers can be had".to_owned())?;
+    SystemRandom::new()
+        .fill(&mut noise)
+        .context(|| "no random numbers can be had".to_owned())?;
     header::destroy(&device, &noise).context(writing)
 }
 
@@ -174,7 +183,11 @@ impl Open {
     /// # Errors
     /// It is not sealed, or the header cannot be written.
     pub fn approve(&mut self, approver: &SecretBytes, pcr: [u8; 32]) -> Result<(), Failure> {
-        let sealed = self.header.sealed.as_mut().ok_or_else(|| Failure::new("the data partition is not sealed to a TPM"))?;
+        let sealed = self
+            .header
+            .sealed
+            .as_mut()
+            .ok_or_else(|| Failure::new("the data partition is not sealed to a TPM"))?;
         keys::add_state(sealed, &self.header.id, approver, pcr).context(|| "cannot approve the state".to_owned())?;
         self.write()
     }

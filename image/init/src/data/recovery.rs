@@ -39,7 +39,9 @@ impl RecoveryKey {
     /// [`RecoveryError::Random`].
     pub fn generate() -> Result<Self, RecoveryError> {
         let mut bytes = vec![0; KEY];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| RecoveryError::Random)?;
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| RecoveryError::Random)?;
         Ok(Self(SecretBytes::new(bytes)))
     }
 
@@ -49,13 +51,20 @@ impl RecoveryKey {
     /// Says what is wrong with it.
     pub fn parse(text: &SecretString) -> Result<Self, RecoveryError> {
         let mut values = Zeroizing::new(Vec::with_capacity(CHARACTERS + CHECK));
-        for character in text.expose().bytes().filter(|byte| !matches!(byte, b'-' | b' ' | b'\r' | b'\n')) {
+        for character in text
+            .expose()
+            .bytes()
+            .filter(|byte| !matches!(byte, b'-' | b' ' | b'\r' | b'\n'))
+        {
             let character = match character.to_ascii_uppercase() {
                 b'O' => b'0',
                 b'I' | b'L' => b'1',
                 other => other,
             };
-            let value = ALPHABET.iter().position(|of| *of == character).ok_or(RecoveryError::Character)?;
+            let value = ALPHABET
+                .iter()
+                .position(|of| *of == character)
+                .ok_or(RecoveryError::Character)?;
             if values.len() == CHARACTERS + CHECK {
                 return Err(RecoveryError::Length);
             }
@@ -68,7 +77,9 @@ impl RecoveryKey {
         let (key, check) = values.split_at(CHARACTERS);
         let mut bytes = Vec::with_capacity(KEY);
         for eight in key.chunks_exact(8) {
-            let number = eight.iter().fold(0_u64, |number, value| number << 5 | u64::from(*value));
+            let number = eight
+                .iter()
+                .fold(0_u64, |number, value| number << 5 | u64::from(*value));
             bytes.extend_from_slice(number.to_be_bytes().get(3..).unwrap_or_default());
         }
         if check != check_of(&bytes) {
@@ -83,7 +94,11 @@ impl RecoveryKey {
         let mut values = Zeroizing::new(Vec::with_capacity(CHARACTERS + CHECK));
         for five in self.0.expose().chunks_exact(5) {
             let number = five.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-            values.extend((0..8).rev().map(|place| u8::try_from(number >> (5 * place) & 31).unwrap_or(0)));
+            values.extend(
+                (0..8)
+                    .rev()
+                    .map(|place| u8::try_from(number >> (5 * place) & 31).unwrap_or(0)),
+            );
         }
         values.extend_from_slice(&check_of(self.0.expose()));
         let mut text = String::with_capacity(values.len() * 2);
@@ -121,7 +136,12 @@ mod tests {
         let key = RecoveryKey::generate().unwrap();
         let text = key.text().expose().to_owned();
         assert_eq!(text.len(), 44, "{text}");
-        for typed in [text.clone(), text.to_lowercase(), text.replace('-', " "), text.replace('0', "o").replace('1', "l")] {
+        for typed in [
+            text.clone(),
+            text.to_lowercase(),
+            text.replace('-', " "),
+            text.replace('0', "o").replace('1', "l"),
+        ] {
             assert_eq!(parse(&typed).unwrap().bytes(), key.bytes());
         }
     }
@@ -130,7 +150,10 @@ mod tests {
     fn a_slip_of_the_pen_is_told_from_a_wrong_key() {
         let text = RecoveryKey::generate().unwrap().text().expose().to_owned();
         let other = if text.starts_with('7') { "8" } else { "7" };
-        assert_eq!(parse(&format!("{other}{}", &text[1..])).unwrap_err(), RecoveryError::Check);
+        assert_eq!(
+            parse(&format!("{other}{}", &text[1..])).unwrap_err(),
+            RecoveryError::Check
+        );
         assert_eq!(parse(&text[1..]).unwrap_err(), RecoveryError::Length);
         assert_eq!(parse(&format!("{text}0")).unwrap_err(), RecoveryError::Length);
         assert_eq!(parse(&text.replace('-', "!")).unwrap_err(), RecoveryError::Character);
