@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::log::{newest, say};
-use crate::machine::boot::{Boot, take_recovery_key};
+use crate::machine::boot::{Boot, forget_recovery_key, recovery_key};
 use crate::machine::facts::{interfaces, serial_number};
 use crate::machine::watchdog::WellBeing;
 use crate::machine::{End, finish};
@@ -102,7 +102,11 @@ impl Supervisor {
         match request {
             MachineRequest::Facts => MachineReply::Facts(Box::new(self.facts())),
             MachineRequest::Log => MachineReply::Log(newest()),
-            MachineRequest::RecoveryKey => MachineReply::RecoveryKey(take_recovery_key()),
+            MachineRequest::RecoveryKey => MachineReply::RecoveryKey(recovery_key()),
+            MachineRequest::RecoveryKeyNoted => match forget_recovery_key() {
+                Ok(()) => MachineReply::Done,
+                Err(error) => MachineReply::Refused(format!("the recovery key cannot be forgotten: {error}")),
+            },
             MachineRequest::Unlock { key } => self.unlock(&key),
             MachineRequest::Reboot { reason } => self.end(End::Reboot, &reason),
             MachineRequest::PowerOff { reason } => self.end(End::PowerOff, &reason),

@@ -10,8 +10,10 @@ pub enum MachineRequest {
     Facts,
     /// The last lines of the log, oldest first.
     Log,
-    /// The recovery key of a data partition made at this boot; it is told once.
+    /// The recovery key of a data partition made at this boot, until it was noted.
     RecoveryKey,
+    /// It was written down: forget it.
+    RecoveryKeyNoted,
     /// Open the data partition with this recovery key.
     Unlock {
         /// As typed.
@@ -41,7 +43,7 @@ pub enum MachineReply {
     Facts(Box<MachineFacts>),
     /// To `Log`.
     Log(Vec<String>),
-    /// To `RecoveryKey`: `None` where there is none, or it was told before.
+    /// To `RecoveryKey`: `None` where there is none, or it was noted.
     RecoveryKey(Option<SecretString>),
     /// It is being done.
     Done,

@@ -59,12 +59,18 @@ impl Boot {
     }
 }
 
-/// The recovery key, which is told once: the file is gone afterwards.
-pub(crate) fn take_recovery_key() -> Option<SecretString> {
+/// The recovery key, until it was noted. It lies in memory only.
+pub(crate) fn recovery_key() -> Option<SecretString> {
     let text = bounded(Path::new(RECOVERY))?;
-    // It lies in memory only; if it cannot be removed it is not shown either, so that "once" stays true.
-    fs::remove_file(RECOVERY).ok()?;
     Some(SecretString::new(text.trim().to_owned()))
+}
+
+/// Forgets the recovery key for good.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn forget_recovery_key() -> std::io::Result<()> {
+    fs::remove_file(RECOVERY)
 }
 
 fn bounded(path: &Path) -> Option<String> {

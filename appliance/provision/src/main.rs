@@ -1,0 +1,38 @@
+//! The provisioning service's process.
+#![forbid(unsafe_code)]
+
+use redan_ipc::messages::control::Purpose;
+use redan_provision::menu::Menu;
+use redan_provision::serial;
+use redan_provision::world::Appliance;
+use redan_service::{Service, chain};
+use redan_types::Process;
+use std::fs::File;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let service = match Service::start(Process::Provision) {
+        Ok(service) => service,
+        Err(error) => {
+            eprintln!("redan-provision: {}", chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(line) = service.take_file(Purpose::SerialLine) {
+        let told = service.take_file(Purpose::ToldPassword).map(File::from);
+        let appliance = Appliance::new(service.peer(0), service.peer(0), told);
+        let menu = std::thread::Builder::new().name("menu".to_owned()).spawn(move || {
+            let outcome = serial::run(&line, &mut Menu::new(appliance));
+            eprintln!("the serial line has ended: {outcome:?}");
+            // Started again, it is opened again.
+            std::process::exit(1);
+        });
+        if let Err(error) = menu {
+            service.failed(&error);
+            return ExitCode::FAILURE;
+        }
+    }
+    service.ready();
+    service.wait_for_stop();
+    ExitCode::SUCCESS
+}
