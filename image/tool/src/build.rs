@@ -5,7 +5,7 @@ use crate::keys::Keys;
 use crate::root::{self, Ingredients};
 use crate::settings::{COMMAND_LINE, POLICY};
 use crate::sources::{Packages, Profile, cache};
-use crate::tools::{Context, Outcome, folder_at, program, read, run_command, text, write};
+use crate::tools::{Context, Outcome, files_below, folder_at, program, read, run_command, text, write};
 use crate::{esp, measure, modules, pe, pkcs7, sbom, seed, verity};
 use redan_image_layout::disk::{DATA, DATA_SIZE, ESP, ESP_SIZE, SLOT_A, SLOT_B, SLOT_SIZE};
 use redan_image_layout::slot::Trailer;
@@ -38,6 +38,7 @@ pub(crate) struct Names {
     pub(crate) update: PathBuf,
     pub(crate) bill: PathBuf,
     pub(crate) kernel: PathBuf,
+    pub(crate) figures: PathBuf,
 }
 
 impl Names {
@@ -48,8 +49,28 @@ impl Names {
             update: name("update"),
             bill: name("cdx.json"),
             kernel: name("efi"),
+            figures: name("figures.json"),
         }
     }
+}
+
+/// What `image/report` tells.
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+pub(crate) struct Figures {
+    /// Bytes of the compressed image.
+    pub(crate) compressed: u64,
+    /// Bytes of the root file system.
+    pub(crate) root: u64,
+    /// Bytes of the kernel image with its initramfs.
+    pub(crate) kernel: u64,
+    /// Bytes of the update bundle.
+    pub(crate) update: u64,
+    /// Programs, the first one in the initramfs among them.
+    pub(crate) executables: u64,
+    /// Files on the root file system.
+    pub(crate) files: u64,
+    /// How the programs were built.
+    pub(crate) profile: String,
 }
 
 /// A slot's content, and what names it.
@@ -138,6 +159,21 @@ pub(crate) fn build(order: &Order) -> Outcome<()> {
             .args(["-q", "-f", level, "-T1", "--no-progress"])
             .arg(&names.image),
     )?;
+    let figures = Figures {
+        compressed: std::fs::metadata(names.image.with_extension("img.zst"))?.len(),
+        root: u64::try_from(file_system.len())?,
+        kernel: u64::try_from(kernel.len())?,
+        update: std::fs::metadata(&names.update)?.len(),
+        executables: u64::try_from(files_below(&tree.join("usr/lib/redan"))?.len())? + 1,
+        files: u64::try_from(files_below(&tree)?.len())?,
+        profile: if order.profile == Profile::Release {
+            "release"
+        } else {
+            "dev"
+        }
+        .to_owned(),
+    };
+    write(&names.figures, serde_json::to_vec_pretty(&figures)?)?;
     sums(&order.out, &names)?;
     println!("in {}", order.out.display());
     Ok(())

@@ -2,6 +2,7 @@
 
 use crate::build::Order;
 use crate::keys;
+use crate::report::Report;
 use crate::run::Run;
 use crate::sources::Profile;
 use crate::tools::Outcome;
@@ -14,19 +15,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) enum Task {
     Build(Order),
+    Report(Report),
     Run(Run),
 }
 
 const USAGE: &str = "usage: image/build [--profile release|dev] [--binaries FOLDER] [--version X.Y.Z] [--security N] [--out FOLDER]
                    [--keys FOLDER] [--pkcs11-uri URI]
        image/run [--out FOLDER] [--version X.Y.Z] [--keys FOLDER] [--state FOLDER] [--accelerator tcg|kvm] [--memory MEGABYTES]
-                 [--serial stdio|socket] [--once] [--usb FILE]";
+                 [--serial stdio|socket] [--once] [--usb FILE]
+       image/report [--out FOLDER] [--version X.Y.Z]";
 
 impl Task {
     pub(crate) fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Outcome<Self> {
         let mut parser = Parser::from_iter(arguments);
         match parser.next()? {
             Some(Arg::Value(task)) if task == "build" => Ok(Self::Build(order(&mut parser)?)),
+            Some(Arg::Value(task)) if task == "report" => Ok(Self::Report(report(&mut parser)?)),
             Some(Arg::Value(task)) if task == "run" => Ok(Self::Run(run(&mut parser)?)),
             _ => Err(USAGE.into()),
         }
@@ -72,6 +76,21 @@ fn run(parser: &mut Parser) -> Outcome<Run> {
     run.out = out.map_or_else(output, Ok)?;
     run.state = state.unwrap_or_else(|| run.out.join("machine"));
     Ok(run)
+}
+
+fn report(parser: &mut Parser) -> Outcome<Report> {
+    let mut report = Report {
+        out: output()?,
+        version: Version::parse(env!("CARGO_PKG_VERSION"))?,
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("out") => report.out = parser.value()?.into(),
+            Arg::Long("version") => report.version = Version::parse(&parser.value()?.string()?)?,
+            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+        }
+    }
+    Ok(report)
 }
 
 /// Where results go unless another folder is given.

@@ -181,6 +181,36 @@ impl Machine<'_> {
         }
     }
 
+    /// Waits until this stands on the line, at its end or not.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn expect(&mut self, text: &str) {
+        let end = Instant::now() + ANSWER;
+        loop {
+            if let Some(at) = self.said[self.heard..].find(text) {
+                self.heard += at + text.len();
+                return;
+            }
+            assert!(Instant::now() < end, "{text:?} was not said; it said: {}", self.said);
+            self.listen();
+        }
+    }
+
+    /// Types a line.
+    ///
+    /// # Panics
+    /// Where the serial line is gone.
+    pub fn type_line(&mut self, line: &str) {
+        self.serial.write_all(format!("{line}\r").as_bytes()).unwrap();
+    }
+
+    /// What has been said since what was waited for last.
+    #[must_use]
+    pub fn since(&self) -> &str {
+        &self.said[self.heard..]
+    }
+
     /// Asks the probe.
     pub fn ask(&mut self, question: &str) -> String {
         self.heard = self.said.len();
@@ -189,18 +219,28 @@ impl Machine<'_> {
         line.split_once("probe> ").unwrap().1.to_owned()
     }
 
-    /// Runs a program on one of the sides.
+    /// Runs a program on one of the sides, to its end.
     pub fn on(&self, side: Side, command: &[&str]) -> Output {
+        let (program, arguments) = command.split_first().unwrap();
+        self.program_on(side, Path::new(program))
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// A program that will run on one of the sides.
+    #[must_use]
+    pub fn program_on(&self, side: Side, program: &Path) -> Command {
         let running: Value = serde_json::from_slice(&fs::read(self.body.path("running.json")).unwrap()).unwrap();
         let name = match side {
             Side::Public => "public",
             Side::Private => "private",
         };
-        Command::new("nsenter")
+        let mut command = Command::new("nsenter");
+        command
             .args(["--target", &running[name].to_string(), "--net", "--"])
-            .args(command)
-            .output()
-            .unwrap()
+            .arg(program);
+        command
     }
 
     /// Everything that was said.
