@@ -23,7 +23,7 @@ use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
 use crate::life::{Action, Cause};
-use crate::listeners::Listeners;
+use crate::listeners::{Addresses, Listeners};
 use crate::log::{clean, say};
 use crate::machine::{End, Machine};
 use crate::manifest::{Milestone, Place, SERVICES};
@@ -154,6 +154,10 @@ impl Supervisor {
             None => options.configuration.as_deref().map(document).transpose()?,
         };
         let password = password.or_else(|| machine.as_ref().and_then(|machine| machine.password.clone()));
+        let addresses = match options.mode {
+            Mode::Appliance => Addresses::Ours,
+            Mode::EvaluationBare | Mode::EvaluationRoot | Mode::EvaluationUser => Addresses::Hosts,
+        };
         let ground = Ground {
             mode: options.mode,
             threads: options.threads,
@@ -165,7 +169,7 @@ impl Supervisor {
         Ok(Self {
             ground,
             services,
-            listeners: Listeners::new(options.threads),
+            listeners: Listeners::new(options.threads, addresses),
             journal: Journal::default(),
             started: wall(),
             manager: None,

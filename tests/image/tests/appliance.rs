@@ -37,7 +37,7 @@ path = "/"
 upstream = "main"
 
 [console]
-listen = { interface = "eth0", port = 9443 }
+listen = { address = "192.168.1.1", port = 9443 }
 networks = ["192.168.1.0/24"]
 
 [[identity.users]]
