@@ -91,7 +91,8 @@ fn prepare(say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
         say(&failure.chain());
     }
     let slot = find_slot(&root, &mut modules)?;
-    let device = mapper::map_root(&slot.partition, &root, &slot.trailer.signature)?;
+    let device =
+        mapper::map_root(&slot.partition, &root, &slot.trailer.signature).inspect_err(|_| say(&platform_keys()))?;
     mount(
         &device,
         ROOT,
@@ -143,6 +144,16 @@ fn prepare(say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
         tell(facts::TRAILER, 0o644, &trailer)?;
     }
     tell(facts::PATH, 0o644, facts.to_string().as_bytes())
+}
+
+/// What the kernel says of the keys that it has from the firmware: without ours no signature holds.
+fn platform_keys() -> String {
+    let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
+    let found = keys.lines().find_map(|line| line.split_once(".platform"));
+    found.map_or_else(
+        || "the kernel has no keys of the firmware".to_owned(),
+        |(_, count)| format!("keys of the firmware{count}"),
+    )
 }
 
 /// Waits for the slot; drivers may bring disks to light late.
