@@ -21,8 +21,9 @@ pub(crate) const PROGRAMS: [(&str, &str); 7] = [
     ),
 ];
 /// Programs that are there once their crates are.
-pub(crate) const LATER: [(&str, &str); 4] = [
+pub(crate) const LATER: [(&str, &str); 5] = [
     ("redan-provision", "the serial menu and USB provisioning"),
+    ("redan-update", "installs new versions"),
     ("redan-portal", "logins and tokens of applications"),
     ("redan-sensor", "intrusion detection"),
     ("redan-monitor", "alerts and their delivery"),
