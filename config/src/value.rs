@@ -10,8 +10,8 @@ use toml::de::DeValue;
 
 use crate::read::{Named, Node, Read, Reader, Shape, Tree};
 use crate::scalar::{
-    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, Place, PortMatch, Ports, Size,
-    UpstreamName,
+    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, OperatorKey, Place, PortMatch, Ports,
+    Size, UpstreamName,
 };
 use crate::suggest;
 
@@ -111,6 +111,12 @@ read_parsed!(
     "the name of a header field",
     "\"x-api-key\"",
     FieldName::parse
+);
+read_parsed!(
+    OperatorKey,
+    "a public key of minisign",
+    "\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"",
+    OperatorKey::parse
 );
 read_parsed!(
     FieldValue,

@@ -19,7 +19,7 @@ pub use peer::Peer;
 pub use pulse::Pulse;
 
 use hub::Hub;
-use redan_ipc::messages::control::{End, FromService, Purpose};
+use redan_ipc::messages::control::{End, FromService, Purpose, Report};
 use redan_ipc::{Channel, IpcError, Pair, Responder};
 use redan_sandbox::{Proof, SandboxError};
 use redan_types::{Mode, Process};
@@ -180,6 +180,24 @@ impl Service {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.hub.pulse()
+    }
+
+    /// Calls `take` when the supervisor has judged the version that runs. `take` is called on the control thread; a short write to a
+    /// disk is all that it may wait for.
+    pub fn on_verdict(&self, take: impl Fn(Result<(), String>) + Send + Sync + 'static) {
+        self.hub.on_verdict(Box::new(take));
+    }
+
+    /// Tells the supervisor something.
+    pub fn report(&self, report: Report) {
+        self.hub.tell(&FromService::Report(report));
+    }
+
+    /// As [`Self::report`], for other threads.
+    #[must_use]
+    pub fn reporter(&self) -> Arc<dyn Fn(Report) + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move |report| hub.tell(&FromService::Report(report)))
     }
 
     /// Says that the service can do its work.

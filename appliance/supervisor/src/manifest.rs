@@ -2,14 +2,15 @@
 
 use redan_ipc::Pair;
 use redan_ipc::messages::{
-    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-    ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor, ProxySigner, ProxyVault,
+    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+    ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor,
+    ProvisionUpdate, ProxySigner, ProxyVault,
 };
 use redan_sandbox::{Capabilities, Identity, Limits, Namespace, Outbound};
 use redan_types::{Mode, Process};
 use std::ffi::CStr;
 
-use Process::{Console, Manager, Network, Provision, Proxy, Vault};
+use Process::{Console, Manager, Network, Provision, Proxy, Update, Vault};
 
 /// One service.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +102,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The services, in the order of their first start.
-pub const SERVICES: [Entry; 6] = [
+pub const SERVICES: [Entry; 7] = [
     Entry {
         process: Vault,
         binary: c"redan-vault",
@@ -223,10 +224,30 @@ pub const SERVICES: [Entry; 6] = [
             weight: 50,
         },
     },
+    Entry {
+        process: Update,
+        binary: c"redan-update",
+        user: 64_107,
+        capabilities: Capabilities::NONE,
+        network: Net::Empty,
+        place: Place::Machine,
+        after: None,
+        limits: Limits {
+            open_files: 64,
+            tasks: 32,
+            data: 4 * GIB,
+            locked: 64 * KIB,
+        },
+        group: Group {
+            memory: 128 * MIB,
+            tasks: 32,
+            weight: 20,
+        },
+    },
 ];
 
 /// Who may ask whom. (Operators reach the manager over a socket of root's instead of a wire.)
-pub const WIRES: [Wire; 14] = [
+pub const WIRES: [Wire; 16] = [
     wire::<ProxySigner>(Count::EachThread),
     wire::<ProxyVault>(Count::EachThread),
     wire::<ConsoleSigner>(Count::One),
@@ -241,6 +262,8 @@ pub const WIRES: [Wire; 14] = [
     wire::<ManagerSupervisor>(Count::One),
     wire::<ProvisionManager>(Count::One),
     wire::<ProvisionSupervisor>(Count::One),
+    wire::<ConsoleUpdate>(Count::One),
+    wire::<ProvisionUpdate>(Count::One),
 ];
 
 /// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the

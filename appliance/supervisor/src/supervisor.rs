@@ -2,6 +2,8 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use redan_hal::board::button::OpenButton;
+use redan_hal::board::led::{self, Light};
 use redan_ipc::messages::control::{FromService, LIMIT, ToService};
 use redan_ipc::messages::status::{Protection, ServiceEventKind};
 use redan_ipc::{IpcError, MAX_PACKET};
@@ -25,8 +27,8 @@ use crate::journal::Journal;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
 use crate::log::{clean, say};
-use crate::machine::{End, Machine};
-use crate::manifest::{Milestone, Place, SERVICES};
+use crate::machine::{End, Machine, quiet_console};
+use crate::manifest::{Entry, Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
 use crate::service::{BinaryError, Ground, Parcel, Service, describe};
 use crate::state::{Run, StateError, built_in, document, inherited, store};
@@ -78,7 +80,7 @@ pub struct Supervisor {
     /// The machine, where this is its PID 1.
     pub(crate) machine: Option<Machine>,
     /// Opens the data partition, while that runs.
-    pub(crate) opener: Option<Pid>,
+    pub(crate) opener: Option<(Pid, std::io::PipeReader)>,
     signals: SignalFd,
     /// `None` while the data partition is not open.
     pub(crate) store: Option<Rc<OwnedFd>>,
@@ -98,6 +100,7 @@ enum Token {
     Log(usize),
     Manager,
     Provision,
+    Buttons,
 }
 
 impl Supervisor {
@@ -137,7 +140,7 @@ impl Supervisor {
         raise_descriptor_limit();
         let services = SERVICES
             .iter()
-            .filter(|entry| options.machine || entry.place == Place::Everywhere)
+            .filter(|entry| exists(entry, machine.as_ref()))
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
         let (run, operators) = Run::claim(&options.run_folder())?;
@@ -317,8 +320,15 @@ impl Supervisor {
             tokens.push(Token::Provision);
             polled.push(PollFd::new(provision, interest(provision)));
         }
+        for button in self.machine.iter().flat_map(|machine| &machine.buttons) {
+            tokens.push(Token::Buttons);
+            polled.push(PollFd::new(button.device(), PollFlags::IN));
+        }
         let lives = self.services.iter().filter_map(|service| service.life.wake());
-        let machine = self.machine.iter().map(|machine| machine.watchdog.wake(now));
+        let machine = self.machine.iter().flat_map(|machine| {
+            let held = machine.buttons.iter().filter_map(OpenButton::wake);
+            held.chain([machine.watchdog.wake(now), machine.sticks.wake(now)])
+        });
         let next = lives.chain(machine).min();
         // One millisecond more, so that a wake-up is never just before its time.
         let timeout = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
@@ -356,6 +366,8 @@ impl Supervisor {
                     self.wire_ended(Process::Manager, &error);
                 }
             }
+            // Looked at with everything else of the machine's.
+            Token::Buttons => {}
             Token::Provision => {
                 let flushed = self.provision.as_mut().map_or(Ok(()), Outbox::flush);
                 if let Err(error) = flushed.and_then(|()| self.attend_provision()) {
@@ -460,6 +472,8 @@ impl Supervisor {
                 Self::broken(service, "it says that it is ready before it has entered its sandbox");
             }
             FromService::Ready => {}
+            FromService::Report(report) if process == Process::Update => self.take_report(report),
+            FromService::Report(_) => Self::broken(service, "only the update service reports"),
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
                 let message = clean(&message);
@@ -560,6 +574,19 @@ impl Supervisor {
             .services
             .iter()
             .all(|service| service.life.milestone() == Some(Milestone::Ready));
+        if all && self.listeners.is_committed() {
+            if let Some(machine) = &mut self.machine
+                && !std::mem::replace(&mut machine.is_up, true)
+            {
+                say(SELF, "everything is ready");
+                quiet_console();
+                if let Some(name) = &machine.board.status_led
+                    && let Err(error) = led::set(name, Light::On)
+                {
+                    say(SELF, &format!("the status light: {error}"));
+                }
+            }
+        }
         if all
             && self.listeners.is_committed()
             && let Some(mut ready) = self.ready.take()
@@ -567,6 +594,15 @@ impl Supervisor {
             let _ = ready.write(b"ready\n");
             say(SELF, "everything is ready");
         }
+    }
+}
+
+/// Whether a service exists here.
+fn exists(entry: &Entry, machine: Option<&Machine>) -> bool {
+    match (entry.place, entry.process) {
+        (Place::Everywhere, _) => true,
+        (Place::Machine, Process::Update) => machine.is_some_and(|machine| machine.partitions.is_some()),
+        (Place::Machine, _) => machine.is_some(),
     }
 }
 

@@ -43,6 +43,8 @@ use utoipa::OpenApi;
         blocks::list,
         blocks::block,
         blocks::unblock,
+        system::versions,
+        system::install,
         transit::describe,
         transit::encrypt,
         transit::decrypt,

@@ -14,6 +14,7 @@ pub mod sign;
 pub mod status;
 pub mod traffic;
 pub mod transit;
+pub mod update;
 pub mod vault;
 
 pub use manager::{ManagerReply, ManagerRequest};
@@ -78,6 +79,10 @@ pairs! {
     ProvisionManager: 15, Provision asks Manager, manager::OperatorRequest => manager::OperatorReply, limit DOCUMENT;
     /// The machine itself.
     ProvisionSupervisor: 16, Provision asks Supervisor, machine::MachineRequest => machine::MachineReply, limit SMALL;
+    /// A new version of the image, uploaded.
+    ConsoleUpdate: 17, Console asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
+    /// A new version of the image, on a stick.
+    ProvisionUpdate: 18, Provision asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
     /// Keys in an HSM, behind its vendor's module.
     VaultPkcs11: 14, Vault asks Pkcs11, pkcs11::Pkcs11Request => pkcs11::Pkcs11Reply, limit MODULE;
     /// Blocklist and counters for operators, through the manager.
@@ -87,9 +92,9 @@ pairs! {
 #[cfg(test)]
 mod tests {
     use super::{
-        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager, ProvisionSupervisor,
-        ProxySigner, ProxyVault, VaultPkcs11,
+        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+        ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager,
+        ProvisionSupervisor, ProvisionUpdate, ProxySigner, ProxyVault, VaultPkcs11,
     };
     use crate::Pair;
 
@@ -99,6 +104,7 @@ mod tests {
             ConsoleManager::TAG,
             ConsoleNetwork::TAG,
             ConsoleSigner::TAG,
+            ConsoleUpdate::TAG,
             ConsoleVault::TAG,
             ManagerBlocklist::TAG,
             ManagerConsole::TAG,
@@ -109,6 +115,7 @@ mod tests {
             OperatorManager::TAG,
             ProvisionManager::TAG,
             ProvisionSupervisor::TAG,
+            ProvisionUpdate::TAG,
             ProxySigner::TAG,
             ProxyVault::TAG,
             VaultPkcs11::TAG,

@@ -9,6 +9,7 @@ mod blocks;
 mod configuration;
 mod session;
 mod state;
+mod system;
 
 pub use accounts::{ApiKey, IssuedApiKey, NewApiKey, NewUser, OneTimePassword, User, UserChange};
 pub use audit::{AuditEntry, AuditPage, AuditState, AuditedRequest, Outcome, Verification};
@@ -19,6 +20,7 @@ pub use configuration::{
 };
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
+pub use system::{InstalledVersion, SystemVersions};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
