@@ -8,11 +8,10 @@ use redan_provision::world::Appliance;
 use redan_service::{Service, chain};
 use redan_types::Process;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Provision) {
-        Ok(service) => Arc::new(service),
+        Ok(service) => service,
         Err(error) => {
             eprintln!("redan-provision: {}", chain(&error));
             return ExitCode::FAILURE;

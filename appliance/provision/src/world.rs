@@ -8,6 +8,7 @@ use redan_ipc::messages::{ProvisionManager, ProvisionSupervisor, ProvisionUpdate
 use redan_service::{Peer, Service};
 use redan_types::SecretString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,13 +42,12 @@ pub trait World {
 }
 
 /// The appliance that this process belongs to.
-#[derive(Debug)]
 pub struct Appliance {
     manager: Peer<ProvisionManager>,
     supervisor: Peer<ProvisionSupervisor>,
     update: Peer<ProvisionUpdate>,
     told: Option<File>,
-    sticks: Arc<Service>,
+    sticks: Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync>,
 }
 
 /// Most answers come at once.
@@ -62,14 +62,20 @@ const PASSWORD: usize = 256;
 impl Appliance {
     /// The appliance that this service belongs to.
     #[must_use]
-    pub fn of(service: &Arc<Service>) -> Self {
+    pub fn of(service: &Service) -> Self {
         Self {
             manager: service.peer(0),
             supervisor: service.peer(0),
             update: service.peer(0),
             told: service.take_file(Purpose::ToldPassword).map(File::from),
-            sticks: Arc::clone(service),
+            sticks: service.later_files(Purpose::Stick),
         }
+    }
+}
+
+impl std::fmt::Debug for Appliance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appliance").finish_non_exhaustive()
     }
 }
 
@@ -117,6 +123,6 @@ impl World for Appliance {
     }
 
     fn stick(&mut self) -> Option<File> {
-        self.sticks.take_file(Purpose::Stick).map(File::from)
+        (self.sticks)().map(File::from)
     }
 }

@@ -130,6 +130,13 @@ impl Service {
         self.hub.take_file(purpose)
     }
 
+    /// Takes files of a purpose that the supervisor passes later, for another thread to ask now and then.
+    #[must_use]
+    pub fn later_files(&self, purpose: Purpose) -> Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move || hub.take_file(purpose))
+    }
+
     /// The asking end of a pair, for threads that may wait. It follows the peer through restarts.
     #[must_use]
     pub fn peer<P: Pair>(&self, index: u16) -> Peer<P> {

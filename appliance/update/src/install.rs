@@ -6,7 +6,7 @@
 
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::bundle::{BundleError, Digest, Extent, Manifest, Part, Reader, Step};
 use crate::esp::Esp;

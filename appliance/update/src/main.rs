@@ -34,7 +34,7 @@ type Shared = Arc<Mutex<Updater<File>>>;
 
 fn main() -> ExitCode {
     let service = match Service::start(Process::Update) {
-        Ok(service) => Arc::new(service),
+        Ok(service) => service,
         Err(error) => {
             eprintln!("redan-update: {}", chain(&error));
             return ExitCode::FAILURE;

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, session, transit};
+use super::{accounts, audit, blocks, configuration, model, overview, session, system, transit};
 use axum::Json;
 use utoipa::OpenApi;
 
