@@ -10,6 +10,7 @@ use crate::scalar::{GroupName, OperatorKey};
 use crate::secrets::Secrets;
 use crate::section::section;
 use crate::service::{Listen, Service};
+use crate::waf::{RuleSet, RuleSetName};
 
 section! {
     /// The whole configuration of an appliance. Packets that nothing here lets through are dropped.
@@ -29,6 +30,9 @@ section! {
         "policies" => policies: Vec<Policy> = "[]";
         /// Published applications.
         "services" => services: BTreeMap<ServiceName, Service> = "{}";
+        /// Rule sets for the web application firewall, by name. The OWASP Core Rule Set, `crs`, needs no entry: it is the one of the appliance,
+        /// or what Debian's package `modsecurity-crs` installs.
+        "rule-sets" => rule_sets: BTreeMap<RuleSetName, RuleSet> = "{}";
         /// People, programs and what they may do.
         "identity" => identity: Identity;
         /// Secrets that the vault keeps for applications.

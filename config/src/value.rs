@@ -14,6 +14,7 @@ use crate::scalar::{
     Size, UpstreamName,
 };
 use crate::suggest;
+use crate::waf::{ExceptionPath, FolderPath, Parameter, RuleSetName};
 
 /// A text longer than any sensible single value is not echoed in full.
 pub(crate) fn shown(text: &str) -> String {
@@ -76,6 +77,22 @@ read_parsed!(UserName, "a user's name", "\"ann\"", |text| UserName::parse(text)
 read_parsed!(UpstreamName, "an upstream's name", "\"main\"", |text| {
     UpstreamName::parse(text).map_err(|e| named(text, &e))
 });
+read_parsed!(RuleSetName, "a rule set's name", "\"crs\"", |text| {
+    RuleSetName::parse(text).map_err(|e| named(text, &e))
+});
+read_parsed!(
+    FolderPath,
+    "an absolute path",
+    "\"/usr/share/modsecurity-crs\"",
+    FolderPath::parse
+);
+read_parsed!(
+    ExceptionPath,
+    "a path, or the beginning of paths with a `*` at its end",
+    "\"/search\" or \"/api/*\"",
+    ExceptionPath::parse
+);
+read_parsed!(Parameter, "a part of a request", "\"ARGS:q\"", Parameter::parse);
 read_parsed!(InterfaceName, "an interface's name", "\"eth0\"", |text| {
     InterfaceName::parse(text).map_err(|e| named(text, &e))
 });
@@ -209,6 +226,7 @@ key_name!(
     KeyName = "KEY",
     RoleName = "ROLE",
     ServiceName = "SERVICE",
+    RuleSetName = "RULES",
     UpstreamName = "UPSTREAM",
 );
 

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redan_tests::ftw;
+use redan_tests::ftw::engine as ftw;
 
 /// Tests that no library can decide, with the reason.
 const UNDECIDABLE: &[(&str, &str)] = &[(

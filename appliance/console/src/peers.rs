@@ -12,6 +12,7 @@ use redan_ipc::messages::update::{UpdateReply, UpdateRequest};
 use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
+use redan_ipc::messages::waf::{WafPage, WafQuery, WafRecord, WafReply, WafRequest};
 use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleUpdate, ConsoleVault};
 use redan_service::AsyncPeer;
 use redan_types::{Generation, KeyName, Process, SecretString, Timestamp};
@@ -189,6 +190,24 @@ impl Vault {
     pub async fn audit_search(&self, query: AuditQuery) -> Result<AuditPage, PeerError> {
         let request = ConsoleVaultRequest::AuditSearch(query);
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::AuditPage(page) => page)
+    }
+
+    /// What the web application firewall found.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn waf_search(&self, query: WafQuery) -> Result<WafPage, PeerError> {
+        let request = ConsoleVaultRequest::Waf(WafRequest::Search(query));
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Waf(WafReply::Page(page)) => page)
+    }
+
+    /// One thing that it found, with its audit record; `None` where it is not kept.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn waf_record(&self, number: u64) -> Result<Option<Box<WafRecord>>, PeerError> {
+        let request = ConsoleVaultRequest::Waf(WafRequest::One(number));
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Waf(WafReply::One(record)) => record)
     }
 
     /// Checks the whole log.

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::plan::{Offer, Plan};
 use crate::relay::relay;
 use crate::report::{self, Report};
-use redan_config::Appliance;
+use redan_config::{Appliance, WafMode};
 use redan_ipc::{Channel, IpcError};
 use redan_types::{Generation, Mode};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -33,6 +33,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const DEFAULT: &str = include_str!("../../../config/examples/evaluation.toml");
 /// The same without namespaces: everything on the host's loopback.
 const DEFAULT_BARE: &str = include_str!("../../../config/examples/evaluation-bare.toml");
+/// Added to either where the OWASP Core Rule Set is installed.
+const WITH_RULES: &str = include_str!("waf.toml");
+/// Where it is installed: by the appliance's image, by Debian's package `modsecurity-crs`.
+const RULES: [&str; 2] = ["/usr/share/redan/rules/crs", "/usr/share/modsecurity-crs/rules"];
 /// How long the appliance may take to answer.
 const START: Duration = Duration::from_secs(60);
 /// Between two looks at which version runs.
@@ -131,6 +135,8 @@ fn configuration(options: &Options, mode: Mode) -> Result<(String, Appliance), L
         }
         None => (DEFAULT.to_owned(), "evaluation.toml".to_owned()),
     };
+    let inspects = options.configuration.is_none() && RULES.iter().any(|folder| Path::new(folder).is_dir());
+    let text = if inspects { text + WITH_RULES } else { text };
     let appliance = Appliance::parse(&text, &name).map_err(|mistakes| LaunchError::Mistakes(mistakes.to_string()))?;
     Ok((text, appliance))
 }
@@ -199,7 +205,7 @@ impl Attempt<'_> {
                 .await
                 .map_err(|_| LaunchError::Silent)??;
             answers.set(true);
-            self.report(mode, &plan, &listeners, around)?;
+            self.report(mode, appliance, &plan, &listeners, around)?;
             let mut doors = Doors::open(listeners, &plan, &channel, self.options.published.ip());
             let mut versions = watch(self.state);
             let mut listened = listening(appliance);
@@ -306,6 +312,7 @@ impl Attempt<'_> {
     fn report(
         &self,
         mode: Mode,
+        appliance: &Appliance,
         plan: &Plan,
         listeners: &[(SocketAddr, TcpListener)],
         inside: Inside,
@@ -332,6 +339,10 @@ impl Attempt<'_> {
             binaries: self.binaries,
             state: self.state,
             sample: self.options.configuration.is_none(),
+            inspects: appliance
+                .services
+                .values()
+                .any(|service| service.waf.as_ref().is_some_and(|waf| waf.mode != WafMode::Off)),
             took: self.started.elapsed(),
         };
         report.print();

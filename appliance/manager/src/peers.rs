@@ -2,6 +2,7 @@
 
 use crate::document;
 use crate::slice::Plan;
+use crate::waf::{self, Compiled};
 use crate::world::{Participant, PlanError, Unavailable, World};
 use redan_ipc::Pair;
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long a step of a transaction may take.
 const STEP: Duration = Duration::from_secs(5);
+/// How long a preparation may take: rule sets are compiled.
+const PREPARE: Duration = Duration::from_secs(30);
 /// How long the vault may take to store something: its disk may be slow.
 const VAULT: Duration = Duration::from_secs(10);
 /// How long the vault may take to read its whole log.
@@ -130,6 +133,7 @@ pub struct Wires {
     /// What the vault and the supervisor were given: they are asked nothing, because only this process gives them anything.
     vault_runs: Option<Generation>,
     listeners_run: Option<Generation>,
+    compiled: Compiled,
     unrecorded: VecDeque<AuditEvent>,
     lost: u64,
 }
@@ -143,6 +147,7 @@ impl Wires {
             since: Instant::now(),
             vault_runs: None,
             listeners_run: None,
+            compiled: Compiled::default(),
             unrecorded: VecDeque::new(),
             lost: 0,
         }
@@ -191,7 +196,18 @@ impl World for Wires {
 
     fn plan(&mut self, document: &str) -> Result<Plan, PlanError> {
         let appliance = document::parse(document).map_err(PlanError::Mistaken)?;
-        Plan::new(&appliance, |owner, names| {
+        let rules = waf::rules(&appliance, now(), &mut self.compiled, |directory, setup| {
+            let request = SupervisorRequest::RuleFiles {
+                directory: directory.to_owned(),
+                setup: setup.map(str::to_owned),
+            };
+            match self.peers.ask_supervisor(&request)? {
+                SupervisorReply::RuleFiles(archive) => Ok(Ok(archive)),
+                SupervisorReply::NoRuleFiles { reason } => Ok(Err(reason)),
+                _ => Err(Unavailable("the supervisor gave an answer to another question".to_owned()).into()),
+            }
+        })?;
+        Plan::new(&appliance, rules, |owner, names| {
             match self
                 .peers
                 .ask_vault(&ManagerVaultRequest::EnsureCertificate { owner, names })?
@@ -204,6 +220,14 @@ impl World for Wires {
 
     fn differ(&self, old: &Plan, new: &Plan) -> bool {
         old.certificates() != new.certificates()
+            || old.proxy.rule_sets != new.proxy.rule_sets
+            || old.rules() != new.rules()
+    }
+
+    fn ended(&self, plan: &Plan) -> Vec<String> {
+        let now = now();
+        let ended = plan.endings.iter().filter(|(end, _)| *end <= now);
+        ended.map(|(_, what)| what.clone()).collect()
     }
 
     fn load(&mut self) -> Result<CommitState, Unavailable> {
@@ -335,7 +359,13 @@ fn apply<P, S>(peer: &Peer<P>, request: &ApplyRequest<S>) -> Result<(), Vec<Stri
 where
     P: Pair<Request = ApplyRequest<S>, Reply = ApplyReply>,
 {
-    match peer.call(request, STEP) {
+    // Only a preparation may have rules to compile.
+    let patience = if matches!(request, ApplyRequest::Prepare { .. }) {
+        PREPARE
+    } else {
+        STEP
+    };
+    match peer.call(request, patience) {
         Ok(ApplyReply::Done) => Ok(()),
         Ok(ApplyReply::Refused { reasons }) => Err(reasons),
         Ok(ApplyReply::NotPrepared) => Err(vec!["it has started again in between".to_owned()]),
@@ -363,9 +393,12 @@ fn listen(peers: &Peers, request: &SupervisorRequest) -> Result<(), Vec<String>>
         Ok(SupervisorReply::Done) => Ok(()),
         Ok(SupervisorReply::Refused { address, reason }) => Err(vec![format!("{address}: {reason}")]),
         Ok(SupervisorReply::NotPrepared) => Err(vec!["they were not prepared".to_owned()]),
-        Ok(SupervisorReply::Events(_) | SupervisorReply::Status(_)) => {
-            Err(vec!["the supervisor gave an answer to another question".to_owned()])
-        }
+        Ok(
+            SupervisorReply::Events(_)
+            | SupervisorReply::NoRuleFiles { .. }
+            | SupervisorReply::RuleFiles(_)
+            | SupervisorReply::Status(_),
+        ) => Err(vec!["the supervisor gave an answer to another question".to_owned()]),
         Err(error) => Err(vec![error.to_string()]),
     }
 }

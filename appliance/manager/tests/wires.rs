@@ -202,6 +202,9 @@ impl Others {
                 }
                 _ => SupervisorReply::NotPrepared,
             },
+            SupervisorRequest::RuleFiles { directory, .. } => SupervisorReply::NoRuleFiles {
+                reason: format!("{directory} is not there"),
+            },
             SupervisorRequest::AbortListeners { .. } => {
                 held.prepared_listeners = None;
                 SupervisorReply::Done

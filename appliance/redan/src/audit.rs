@@ -168,13 +168,7 @@ fn parts(
 
 fn search(appliance: &Appliance, arguments: SearchArguments) -> Result<Output, CommandError> {
     let now = Timestamp::from_system(SystemTime::now());
-    let time = |moment| match moment {
-        Moment::Ago(span) => Timestamp(
-            now.0
-                .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-        ),
-        Moment::At(time) => time,
-    };
+    let time = |moment: Moment| moment.before(now);
     let query = AuditQuery {
         text: arguments.text,
         actor: arguments.actor,

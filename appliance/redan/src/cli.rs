@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use redan_ipc::messages::audit::Outcome;
 use redan_types::{Cidr, Generation, RecordId, RoleName, Timestamp, UserName};
 
+use crate::waf::WafCommand;
+
 /// Looks after a Redan appliance: its state, its configuration, its users and its audit log.
 #[derive(Debug, Parser)]
 #[command(
@@ -62,6 +64,9 @@ pub(crate) enum Command {
     Blocklist,
     /// Show what each rule of the packet filter counted.
     Counters,
+    /// Check the web application firewall's rules, explain its verdicts, see what it found, make exceptions.
+    #[command(subcommand)]
+    Waf(WafCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -243,6 +248,19 @@ pub(crate) enum Moment {
     At(Timestamp),
 }
 
+impl Moment {
+    /// The point in time, seen from now.
+    pub(crate) fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(span) => Timestamp(
+                now.0
+                    .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
+            ),
+            Self::At(time) => time,
+        }
+    }
+}
+
 fn generation(text: &str) -> Result<Generation, String> {
     text.parse()
         .map(Generation)
@@ -260,7 +278,7 @@ fn outcome(text: &str) -> Result<Outcome, String> {
         .ok_or_else(|| "an outcome is denied, failed or succeeded".to_owned())
 }
 
-fn probation(text: &str) -> Result<Duration, String> {
+pub(crate) fn probation(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_secs(30), Duration::from_secs(600))
 }
 
@@ -278,7 +296,7 @@ fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, Stri
     }
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(ago) = redan_config::parse_duration(text) {
         return Ok(Moment::Ago(ago));
     }

@@ -5,12 +5,14 @@
 //! asks for its peers ([`Service::peer`], [`Service::serve`]), and says [`Service::ready`] once it can do its work. It may touch
 //! the control channel on descriptor 3 and what comes through it, nothing else.
 
+mod aside;
 mod control;
 mod hub;
 mod inherited;
 mod peer;
 mod pulse;
 
+pub use aside::aside;
 pub use hub::ListenerSet;
 pub use inherited::control_channel;
 #[cfg(feature = "tokio")]

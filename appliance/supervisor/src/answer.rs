@@ -78,6 +78,13 @@ impl Supervisor {
                 Ok(false) => SupervisorReply::NotPrepared,
                 Err(refusal) => refused(refusal),
             },
+            SupervisorRequest::RuleFiles { directory, setup } => match crate::rules::read(&directory, setup.as_deref())
+            {
+                Ok(archive) => SupervisorReply::RuleFiles(archive),
+                Err(error) => SupervisorReply::NoRuleFiles {
+                    reason: error.to_string(),
+                },
+            },
             SupervisorRequest::AbortListeners { generation } => {
                 self.listeners.abort(generation);
                 SupervisorReply::Done

@@ -17,6 +17,7 @@ mod machine;
 pub mod manifest;
 mod options;
 mod outbox;
+mod rules;
 mod service;
 mod start;
 mod state;

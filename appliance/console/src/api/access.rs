@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Client, SESSION_COOKIE, Who};
 use super::model::Role;
-use super::{App, accounts, audit, blocks, configuration, document, overview, session, system, transit};
+use super::{App, accounts, audit, blocks, configuration, document, overview, session, system, transit, waf};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -79,6 +79,9 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/transit/{key}/trim", TABLE, post(transit::trim)),
         ("/api/v1/system/update", VIEWER, get(system::versions)),
         ("/api/v1/system/update", ADMIN, post(system::install)),
+        ("/api/v1/waf/events", VIEWER, get(waf::events)),
+        ("/api/v1/waf/events/{id}", VIEWER, get(waf::one)),
+        ("/api/v1/waf/exceptions/preview", VIEWER, post(waf::preview)),
         ("/api/v1/blocks", VIEWER, get(blocks::list)),
         ("/api/v1/blocks", ADMIN, post(blocks::block)),
         ("/api/v1/blocks", ADMIN, delete(blocks::unblock)),

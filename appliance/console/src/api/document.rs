@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, session, system, transit};
+use super::{accounts, audit, blocks, configuration, model, overview, session, system, transit, waf};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -54,6 +54,9 @@ use utoipa::OpenApi;
         transit::verify,
         transit::rotate,
         transit::trim,
+        waf::events,
+        waf::one,
+        waf::preview,
     ),
     components(schemas(model::Sample, model::State, model::Refusal))
 )]

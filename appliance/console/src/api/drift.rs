@@ -69,6 +69,16 @@ fn the_pages_types_are_the_servers() {
         Verification,
         Version,
         VersionState,
+        WafEvent,
+        WafEventDetail,
+        WafEvents,
+        WafException,
+        WafExceptionPreview,
+        WafExceptionWish,
+        WafMatch,
+        WafReplay,
+        WafTally,
+        WafWithout,
     );
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src/api/types.ts");
     if std::env::var_os("REDAN_WRITE_TYPES").is_some() {

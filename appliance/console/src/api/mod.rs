@@ -17,6 +17,7 @@ mod overview;
 mod session;
 mod system;
 mod transit;
+mod waf;
 
 pub use caller::{Caller, Client};
 pub(crate) use convert::{pending, version};

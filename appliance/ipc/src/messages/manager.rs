@@ -5,6 +5,7 @@ use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
 use super::status::ApplianceStatus;
 use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
+use super::waf::{ExceptionPreview, ExceptionWish, WafReply, WafRequest};
 use redan_types::{Generation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub enum ManagerRequest {
         /// To this.
         to: Source,
     },
+    /// Exceptions for what the web application firewall found; changes nothing.
+    PreviewException(ExceptionWish),
     /// Check, prepare, commit; roll back unless confirmed in time.
     Commit {
         /// The document's text.
@@ -89,6 +92,8 @@ pub enum ManagerReply {
     Checked(Vec<Mistake>),
     /// To `Diff`.
     Diff(Vec<Change>),
+    /// To `PreviewException`.
+    ExceptionPreview(Box<ExceptionPreview>),
     /// To `Commit`, `Confirm`, `Rollback`: what runs now.
     Done(CommitState),
     /// The document has mistakes; nothing changed.
@@ -184,6 +189,8 @@ pub enum OperatorRequest {
         /// In words.
         message: String,
     },
+    /// What the web application firewall found.
+    Waf(WafRequest),
 }
 
 /// The answer to an operator.
@@ -209,6 +216,8 @@ pub enum OperatorReply {
     Done,
     /// To `SerialPin`.
     SerialPin(Option<String>),
+    /// From the vault.
+    Waf(WafReply),
     /// Not done, and why.
     Refused(String),
 }

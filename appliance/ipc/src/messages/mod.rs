@@ -16,6 +16,7 @@ pub mod traffic;
 pub mod transit;
 pub mod update;
 pub mod vault;
+pub mod waf;
 
 pub use manager::{ManagerReply, ManagerRequest};
 
@@ -44,6 +45,10 @@ macro_rules! pairs {
 
 /// A configuration document and everything made of it fits in this many bytes.
 const DOCUMENT: usize = 4 << 20;
+/// A rule set, and what is said about it.
+const RULES: usize = crate::rules::ARCHIVE + SMALL;
+/// A service's part with the rule sets that it names.
+const PROXY: usize = 64 << 20;
 const PAGE: usize = 2 << 20;
 const SMALL: usize = 256 << 10;
 const SIGNATURE: usize = 4 << 10;
@@ -68,11 +73,11 @@ pairs! {
     /// The network service's part of a configuration.
     ManagerNetwork: 8, Manager asks Network, apply::ApplyRequest<NetworkSlice> => apply::ApplyReply, limit DOCUMENT;
     /// The proxy's part of a configuration.
-    ManagerProxy: 9, Manager asks Proxy, apply::ApplyRequest<ProxySlice> => apply::ApplyReply, limit DOCUMENT;
+    ManagerProxy: 9, Manager asks Proxy, apply::ApplyRequest<ProxySlice> => apply::ApplyReply, limit PROXY;
     /// The console's part of a configuration.
     ManagerConsole: 10, Manager asks Console, apply::ApplyRequest<ConsoleSlice> => apply::ApplyReply, limit DOCUMENT;
     /// Listeners and the state of services.
-    ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit SMALL;
+    ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit RULES;
     /// Blocklist and counters for the console.
     ConsoleNetwork: 12, Console asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
     /// What an operator asks, asked over the serial line or by a USB stick.

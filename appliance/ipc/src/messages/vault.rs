@@ -4,6 +4,7 @@ use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
 use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use super::traffic::TrafficSample;
 use super::transit::{TransitReply, TransitRequest};
+use super::waf::{WafRecord, WafReply, WafRequest};
 use crate::slice::VaultSlice;
 use redan_types::{Generation, HostName, KeyId, KeyName, SecretString, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,11 @@ pub enum ProxyVaultRequest {
     },
     /// A second's counts; a notice.
     Traffic(Box<TrafficSample>),
+    /// What the web application firewall found; a notice.
+    Waf {
+        /// At most [`BATCH`](super::waf::BATCH).
+        records: Vec<WafRecord>,
+    },
 }
 
 /// To the proxy.
@@ -56,7 +62,7 @@ pub enum ProxyVaultReply {
     Principal(Option<Principal>),
     /// To `Audit`: durable.
     Recorded,
-    /// To `Traffic`, should it be asked as a request.
+    /// To `Traffic` and `Waf`, should they be asked as requests.
     Noted,
     /// Not done.
     Refused(VaultRefusal),
@@ -137,6 +143,8 @@ pub enum ConsoleVaultRequest {
         /// What to do.
         request: TransitRequest,
     },
+    /// What the web application firewall found.
+    Waf(WafRequest),
     /// Is the vault well?
     Health,
 }
@@ -168,6 +176,8 @@ pub enum ConsoleVaultReply {
     Health(VaultHealth),
     /// To `Transit`.
     Transit(TransitReply),
+    /// To `Waf`.
+    Waf(WafReply),
     /// Not done.
     Refused(VaultRefusal),
 }
@@ -273,6 +283,8 @@ pub enum ManagerVaultRequest {
     },
     /// Check the whole log now, for an operator.
     AuditVerify,
+    /// What the web application firewall found, for an operator.
+    Waf(WafRequest),
     /// Is the vault well?
     Health,
 }
@@ -302,6 +314,8 @@ pub enum ManagerVaultReply {
     AuditExport(ExportPart),
     /// To `AuditVerify`.
     AuditVerified(VerifyReport),
+    /// To `Waf`.
+    Waf(WafReply),
     /// To `Health`.
     Health(VaultHealth),
     /// Not done.

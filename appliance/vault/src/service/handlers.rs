@@ -31,6 +31,11 @@ impl Vault {
                     .add(&sample, self.now());
                 responder.reply(&ProxyVaultReply::Noted);
             }
+            ProxyVaultRequest::Waf { records } => {
+                self.later(&self.disk, responder, ProxyVaultReply::Refused, move |vault| {
+                    vault.waf.add(&records, vault.now()).map(|()| ProxyVaultReply::Noted)
+                });
+            }
             ProxyVaultRequest::Audit { events } => {
                 self.later(&self.disk, responder, ProxyVaultReply::Refused, move |vault| {
                     vault.record(&events).map(|()| ProxyVaultReply::Recorded)
@@ -123,6 +128,9 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::Waf(request) => self.awaited(&self.reading, responder, refused, move |vault| {
+                vault.waf.answer(&request).map(Reply::Waf)
+            }),
             Request::Health => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))
@@ -208,6 +216,9 @@ impl Vault {
                     vault.audit.verify().map(Reply::AuditVerified)
                 });
             }
+            Request::Waf(request) => self.awaited(&self.reading, responder, refused, move |vault| {
+                vault.waf.answer(&request).map(Reply::Waf)
+            }),
             Request::Health => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))

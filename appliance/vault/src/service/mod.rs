@@ -4,7 +4,7 @@
 //! * `certificates`: the appliance's own authority and the leaf certificates that it issues.
 //! * `accounts`: users, sessions, API keys. `audit`: the log. `configurations`: versions and which one runs.
 //! * `transit`: keys that applications use without having them.
-//! * `traffic`: telemetry in memory.
+//! * `traffic`: telemetry in memory. `waf`: what the web application firewall found.
 //! * `handlers`: which request of which wire goes where, and in which pool of threads it may wait.
 //!
 //! A wire's own thread answers at once what needs no disk and no password hash (sessions, API keys, telemetry) and hands everything
@@ -21,6 +21,7 @@ mod run;
 pub mod signer;
 mod traffic;
 mod transit;
+mod waf;
 
 pub use run::{RunError, run};
 
@@ -39,6 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use traffic::Traffic;
 use transit::Transit;
+use waf::WafRecords;
 
 /// Why the vault did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,7 @@ pub struct Vault {
     configurations: Configurations,
     traffic: Mutex<Traffic>,
     transit: Transit,
+    waf: WafRecords,
     disk: Pool,
     hashing: Pool,
     reading: Pool,
@@ -138,6 +141,8 @@ impl Vault {
         notes.extend(found);
         let (transit, found) = Transit::open(Arc::clone(&store), Arc::clone(&audit))?;
         notes.extend(found);
+        let (waf, found) = WafRecords::open(Arc::clone(&store))?;
+        notes.extend(found);
         let first = accounts.first_administrator(now)?;
         let vault = Self {
             store,
@@ -149,6 +154,7 @@ impl Vault {
             configurations: Configurations::default(),
             traffic: Mutex::default(),
             transit,
+            waf,
             disk: Pool::start("disk", 16, 1_024, false)?,
             hashing: Pool::start("hashing", 2, 64, true)?,
             reading: Pool::start("reading", 2, 64, true)?,

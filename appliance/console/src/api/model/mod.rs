@@ -10,6 +10,7 @@ mod configuration;
 mod session;
 mod state;
 mod system;
+mod waf;
 
 pub use accounts::{ApiKey, IssuedApiKey, NewApiKey, NewUser, OneTimePassword, User, UserChange};
 pub use audit::{AuditEntry, AuditPage, AuditState, AuditedRequest, Outcome, Verification};
@@ -21,6 +22,10 @@ pub use configuration::{
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
 pub use system::{InstalledVersion, SystemVersions};
+pub use waf::{
+    WafEvent, WafEventDetail, WafEvents, WafException, WafExceptionPreview, WafExceptionWish, WafMatch, WafReplay,
+    WafTally, WafWithout,
+};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;

@@ -14,6 +14,7 @@ use redan_ipc::messages::transit::TransitReply;
 use redan_ipc::messages::vault::{
     CommitState, ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
+use redan_ipc::messages::waf::{WafPage, WafReply, WafRequest};
 use redan_types::{Generation, Process, RecordId, RoleName, SecretString, Timestamp, UserName};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -249,6 +250,10 @@ impl World {
                 })
             }
             ConsoleVaultRequest::Traffic { after } => Reply::Traffic(self.seconds(after)),
+            ConsoleVaultRequest::Waf(request) => Reply::Waf(match request {
+                WafRequest::Search(_) => WafReply::Page(WafPage::default()),
+                WafRequest::One(_) => WafReply::One(None),
+            }),
             ConsoleVaultRequest::Health => Reply::Health(VaultHealth {
                 device: "software (evaluation only)".to_owned(),
                 evaluation_only: true,
