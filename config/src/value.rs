@@ -132,7 +132,7 @@ read_parsed!(
 read_parsed!(
     OperatorKey,
     "a public key of minisign",
-    "\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"",
+    "\"RWQAAQIDBAUGBygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZH\"",
     OperatorKey::parse
 );
 read_parsed!(
