@@ -305,7 +305,13 @@ impl Parameter {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (collection, key) = text.split_once(':').map_or((text, None), |(c, k)| (c, Some(k)));
         if !Self::COLLECTIONS.contains(&collection) {
-            let near = crate::suggest::closest(collection, Self::COLLECTIONS.iter().copied());
+            // Suggestions are made among words as keys are written.
+            let known: Vec<String> = Self::COLLECTIONS
+                .iter()
+                .map(|name| name.to_lowercase().replace('_', "-"))
+                .collect();
+            let near = crate::suggest::closest(collection, known.iter().map(String::as_str));
+            let near = near.map(|near| near.to_uppercase().replace('-', "_"));
             let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             return Err(format!("{:?} is not a part of a request{meant}", shown(collection)));
         }

@@ -106,7 +106,11 @@ impl Answerer {
             OperatorRequest::Accounts(request) => ManagerVaultRequest::Accounts { actor, request },
             OperatorRequest::AuditExport { from } => ManagerVaultRequest::AuditExport { from },
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
+            OperatorRequest::AuditErase { person } => ManagerVaultRequest::AuditErase { actor, person },
+            OperatorRequest::AuditSeal { until } => ManagerVaultRequest::AuditSeal { actor, until },
+            OperatorRequest::AuditSegments => ManagerVaultRequest::AuditSegments,
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
+            OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
             OperatorRequest::Record { .. } | OperatorRequest::SerialPin | OperatorRequest::SetSerialPin(_)
                 if actor != PROVISION =>
@@ -118,19 +122,22 @@ impl Answerer {
             OperatorRequest::SerialPin => ManagerVaultRequest::SerialPin,
             OperatorRequest::SetSerialPin(hash) => ManagerVaultRequest::SetSerialPin(hash),
             OperatorRequest::Record { action, done, message } => ManagerVaultRequest::Audit {
-                events: vec![provisioning_event(actor, action, done, message)],
+                events: vec![provisioning_event(actor, action, done, &message)],
             },
+            OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
             OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
             ManagerVaultReply::AuditExport(part) => OperatorReply::AuditExport(part),
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
+            ManagerVaultReply::AuditSegments(segments) => OperatorReply::AuditSegments(segments),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Done => OperatorReply::Done,
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
             ManagerVaultReply::SerialPin(hash) => OperatorReply::SerialPin(hash),
             ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
+            ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
         })
     }
@@ -266,7 +273,7 @@ fn claimed_by(claimant: &Actor, mut request: ManagerRequest) -> ManagerRequest {
 }
 
 /// What the provisioning service says that it did, as an audit event of its own kind.
-fn provisioning_event(actor: Actor, action: String, done: bool, message: String) -> AuditEvent {
+fn provisioning_event(actor: Actor, action: String, done: bool, message: &str) -> AuditEvent {
     let known = ["serial.", "stick.", "update."]
         .iter()
         .any(|kind| action.starts_with(kind));

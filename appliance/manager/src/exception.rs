@@ -72,7 +72,7 @@ impl<'a> Exceptions<'a> {
             .map(|(_, proposal)| proposal.exception.clone())
             .collect();
         let replay = self.replay(&record.service, &exceptions, now)?;
-        let toml: Vec<String> = exceptions.iter().map(Exception::toml).collect();
+        let toml: Vec<String> = together(&exceptions).iter().map(Exception::toml).collect();
         let toml = toml.join("\n");
         let (candidate, obstacle) = match written(&running.document, &toml) {
             _ if exceptions.is_empty() => (None, Some("there is no exception to make".to_owned())),
@@ -236,6 +236,22 @@ fn proposals(record: &Record, wish: &ExceptionWish, running: Option<&Appliance>)
     (made, without)
 }
 
+/// Exceptions that differ in their rules only as one.
+fn together(exceptions: &[Exception]) -> Vec<Exception> {
+    let mut all: Vec<Exception> = Vec::new();
+    for exception in exceptions {
+        let alike = |other: &&mut Exception| other.path == exception.path && other.parameter == exception.parameter;
+        match all.iter_mut().find(alike) {
+            Some(other) => other.rules.extend(&exception.rules),
+            None => all.push(exception.clone()),
+        }
+    }
+    for exception in &mut all {
+        exception.rules.sort_unstable();
+    }
+    all
+}
+
 /// Whether the running configuration has the exception already.
 fn stands(running: Option<&Appliance>, wanted: &Exception) -> bool {
     let waf = running
@@ -248,7 +264,8 @@ fn stands(running: Option<&Appliance>, wanted: &Exception) -> bool {
         .and_then(|(_, service)| service.waf.as_ref());
     waf.is_some_and(|waf| {
         let same = |other: &Exception| {
-            other.rules == wanted.rules
+            let within = |(first, last): &(u64, u64)| other.rules.iter().any(|(from, to)| from <= first && last <= to);
+            wanted.rules.iter().all(within)
                 && other.path == wanted.path
                 && other.parameter == wanted.parameter
                 && other
@@ -308,5 +325,137 @@ fn found(id: u64, record: &WafRecord) -> Record {
                 level: 0,
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{found, proposals, stands, together, written};
+    use crate::document;
+    use redan_ipc::messages::waf::{ExceptionWish, Score, WafMatch, WafRecord};
+    use redan_types::{IncidentId, ServiceName, Timestamp};
+    use redan_waf::exception::{Exception, Outcome};
+
+    const GOOD: &str = include_str!("../../../config/examples/evaluation-bare.toml");
+    const WAF: &str =
+        "\n[rule-sets.own]\ndirectory = \"/rules\"\n[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\n";
+
+    fn one(rule: u64, collection: &str, key: &str, score: u32) -> WafMatch {
+        WafMatch {
+            rule,
+            phase: 2,
+            message: "SQL injection".to_owned(),
+            severity: Some(2),
+            tags: Vec::new(),
+            collection: collection.to_owned(),
+            key: key.to_owned(),
+            excerpt: "O'Brien".to_owned(),
+            data: String::new(),
+            score,
+            outbound: false,
+        }
+    }
+
+    fn record() -> WafRecord {
+        WafRecord {
+            time: Timestamp(1),
+            service: ServiceName::parse("shop").unwrap(),
+            route: None,
+            incident: IncidentId::parse("0123456789abcdef").unwrap(),
+            client: "192.0.2.1".parse().unwrap(),
+            method: "GET".to_owned(),
+            host: "shop.test".to_owned(),
+            path: "/search".to_owned(),
+            status: 403,
+            blocking: true,
+            blocked: true,
+            stopped_by: Some(949_110),
+            paranoia: 1,
+            inbound: Score { score: 5, threshold: 5 },
+            outbound: Score::default(),
+            matches: vec![
+                one(920_300, "REQUEST_HEADERS", "Accept", 0),
+                one(942_100, "ARGS", "q", 5),
+                one(949_110, "TX", "blocking_inbound_anomaly_score", 0),
+            ],
+            audit: String::new(),
+        }
+    }
+
+    fn wish(matches: &[u16]) -> ExceptionWish {
+        ExceptionWish {
+            record: 7,
+            matches: matches.to_vec(),
+            expires: Some(Timestamp(1_795_305_600_000_000)),
+            reason: "names have apostrophes".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_counted_gets_an_exception_and_what_sums_up_does_not() {
+        let record = found(7, &record());
+        let (made, without) = proposals(&record, &wish(&[]), None);
+        let made: Vec<Exception> = made.into_iter().map(|(_, proposal)| proposal.exception).collect();
+        assert_eq!((made.len(), without.len()), (1, 0));
+        assert_eq!(made[0].parameter.as_ref().unwrap().to_string(), "ARGS:q");
+        assert_eq!(record.outcome(&made), Outcome::WouldPass);
+        // One that is asked for by its place may be any; what gets none says why.
+        let (made, without) = proposals(&record, &wish(&[0, 2, 9]), None);
+        assert_eq!((made.len(), without.len()), (1, 2));
+        assert!(without[0].1.contains("sums up"), "{without:?}");
+    }
+
+    #[test]
+    fn the_candidate_is_the_document_with_the_exception_and_nothing_else() {
+        let text = format!("{GOOD}{WAF}");
+        let record = found(7, &record());
+        let (made, _) = proposals(&record, &wish(&[]), document::parse(&text).ok().as_ref());
+        let exception = &made[0].1.exception;
+        let candidate = written(&text, &exception.toml()).unwrap();
+        let (before, after) = (document::parse(&text).unwrap(), document::parse(&candidate).unwrap());
+        assert!(!document::changes(&before, &after).is_empty());
+        assert!(!stands(Some(&before), exception) && stands(Some(&after), exception));
+        // Once it stands there it is not proposed again, unless it shall last longer.
+        let (again, without) = proposals(&record, &wish(&[1]), Some(&after));
+        assert!(again.is_empty() && without[0].1.contains("already"), "{without:?}");
+        let forever = ExceptionWish {
+            expires: None,
+            ..wish(&[1])
+        };
+        assert_eq!(proposals(&record, &forever, Some(&after)).0.len(), 1);
+        // A second one follows on the first.
+        assert!(written(&candidate, &exception.toml().replace("942100", "942101")).is_ok());
+    }
+
+    #[test]
+    fn rules_that_found_the_same_part_share_an_exception() {
+        let mut record = record();
+        record.matches.push(one(941_100, "ARGS", "q", 5));
+        record.matches.push(one(941_110, "ARGS", "r", 5));
+        let (made, _) = proposals(&found(7, &record), &wish(&[]), None);
+        let made: Vec<Exception> = made.into_iter().map(|(_, proposal)| proposal.exception).collect();
+        let all = together(&made);
+        assert_eq!((made.len(), all.len()), (3, 2));
+        assert_eq!(all[0].rules, [(941_100, 941_100), (942_100, 942_100)]);
+        let text = format!("{GOOD}{WAF}");
+        let candidate = written(&text, &all[0].toml()).unwrap();
+        let after = document::parse(&candidate).unwrap();
+        assert!(made[..2].iter().all(|one| stands(Some(&after), one)) && !stands(Some(&after), &made[2]));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_added_to_says_so() {
+        let inline = "[services.shop.waf]\nmode = \"block\"\nrules = \"own\"\nexceptions = [{ rule = 1, path = \"/\", reason = \"r\" }]\n";
+        let text = format!("{GOOD}\n[rule-sets.own]\ndirectory = \"/rules\"\n{inline}");
+        document::parse(&text).unwrap();
+        let record = found(7, &record());
+        let (made, _) = proposals(&record, &wish(&[]), None);
+        let obstacle = written(&text, &made[0].1.exception.toml()).unwrap_err();
+        assert!(
+            obstacle.contains("write them where the service's others stand"),
+            "{obstacle}"
+        );
+        // A service without a firewall has nothing to be excepted from.
+        assert!(written(GOOD, &made[0].1.exception.toml()).is_err());
     }
 }

@@ -255,13 +255,13 @@ impl<W: World> Menu<W> {
             State::Unlock => self.unlock(line),
             State::Restart => self.end_machine(
                 word,
-                MachineRequest::Reboot {
+                &MachineRequest::Reboot {
                     reason: REASON.to_owned(),
                 },
             ),
             State::SwitchOff => self.end_machine(
                 word,
-                MachineRequest::PowerOff {
+                &MachineRequest::PowerOff {
                     reason: REASON.to_owned(),
                 },
             ),
@@ -794,12 +794,12 @@ impl<W: World> Menu<W> {
         }
     }
 
-    fn end_machine(&mut self, word: &str, request: MachineRequest) {
+    fn end_machine(&mut self, word: &str, request: &MachineRequest) {
         if !is_yes(word) {
             return self.main();
         }
         self.record("serial.ended", true, &format!("{request:?}"));
-        match self.world.machine(&request) {
+        match self.world.machine(request) {
             Ok(_) => {
                 self.say("  Stopping ...");
                 self.wait_for(State::Closed, Echo::Hidden);

@@ -11,6 +11,7 @@ mod hub;
 mod inherited;
 mod peer;
 mod pulse;
+mod supply;
 
 pub use aside::aside;
 pub use hub::ListenerSet;
@@ -19,6 +20,7 @@ pub use inherited::control_channel;
 pub use peer::AsyncPeer;
 pub use peer::Peer;
 pub use pulse::Pulse;
+pub use supply::{Supply, Teller};
 
 use hub::Hub;
 use redan_ipc::messages::control::{End, FromService, Purpose, Report};
@@ -137,6 +139,18 @@ impl Service {
     pub fn later_files(&self, purpose: Purpose) -> Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync> {
         let hub = Arc::clone(&self.hub);
         Arc::new(move || hub.take_file(purpose))
+    }
+
+    /// What the supervisor gives while the service runs.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        Supply::new(Arc::clone(&self.hub))
+    }
+
+    /// What tells the supervisor whether the vault is sealed.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller::new(Arc::clone(&self.hub))
     }
 
     /// The asking end of a pair, for threads that may wait. It follows the peer through restarts.

@@ -75,6 +75,10 @@ impl Supervisor {
                 file(Purpose::Trust, &partitions.map(|own| Rc::clone(&own.trust)));
             }
         }
+        if process == Process::Vault {
+            parcels.extend(self.key_device.parcels());
+            self.sealed = None;
+        }
         parcels.extend(self.listeners.messages(process));
         let outcome = service.start(&self.ground, parcels, now);
         service.started = Some(wall());

@@ -1,4 +1,10 @@
 //! An update on disks that lose power at every write, and what the boot loader would do afterwards.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where its assumptions do"
+)]
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use redan_update::bundle::{BundleError, Digest, Extent, Manifest, begin};

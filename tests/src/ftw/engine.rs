@@ -74,12 +74,12 @@ pub fn run(rules: &Arc<RuleSet>, folder: &Path) -> Outcome {
     let mut outcome = Outcome::default();
     let mut transaction = Transaction::new(Arc::clone(rules));
     for test in tests(folder) {
-        let wrong = test
+        let wrong: Vec<_> = test
             .stages
             .iter()
             .filter_map(|stage| run_stage(&mut transaction, rules, stage).err())
             .collect();
-        outcome.add(&test, wrong);
+        outcome.add(&test, &wrong);
     }
     outcome
 }

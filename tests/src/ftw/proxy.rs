@@ -99,13 +99,13 @@ impl Tested {
         let mut outcome = Outcome::default();
         for (test, sent) in all.iter().zip(sent) {
             let stages = test.stages.iter().zip(sent);
-            let wrong = stages
+            let wrong: Vec<_> = stages
                 .filter_map(|(stage, sent)| {
                     let output = overrides.of(&test.name).unwrap_or(&stage["output"]);
                     judge(output, &sent, &found).err()
                 })
                 .collect();
-            outcome.add(test, wrong);
+            outcome.add(test, &wrong);
         }
         outcome
     }
@@ -239,6 +239,7 @@ fn hosts(tests: &[Test]) -> BTreeSet<String> {
                 .strip_suffix(":80")
                 .or_else(|| host.strip_suffix(":8080"))
                 .unwrap_or(host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
             if name.eq_ignore_ascii_case("host") && HostName::parse(host).is_ok() {
                 hosts.insert(host.to_owned());
             }

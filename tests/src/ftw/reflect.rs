@@ -76,7 +76,7 @@ fn serve(stream: TcpStream) {
 
 /// Method, target and body of the next request.
 fn request(input: &mut BufReader<TcpStream>) -> Option<(String, String, Vec<u8>)> {
-    let mut line = |input: &mut BufReader<TcpStream>| {
+    let line = |input: &mut BufReader<TcpStream>| {
         let mut bytes = Vec::new();
         let count = input.read_until(b'\n', &mut bytes).ok()?;
         (count > 0).then(|| String::from_utf8_lossy(&bytes).trim_end().to_owned())

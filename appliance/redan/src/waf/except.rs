@@ -61,15 +61,14 @@ pub(crate) fn run(appliance: &Appliance, arguments: &ExceptArguments) -> Result<
         return Ok(Output::text(text));
     }
     let comment = format!("WAF exception: {reason}");
-    let done = transaction::commit(
+    transaction::commit(
         appliance,
         candidate,
         arguments.confirm_within,
         comment,
         Some(base),
         text,
-    )?;
-    Ok(done)
+    )
 }
 
 fn described(preview: &ExceptionPreview) -> String {

@@ -178,7 +178,7 @@ impl Explained<'_> {
             sample.headers.len(),
             sample.body.len()
         ));
-        text.push_str(&wrapped("set-up    ", self.setup.map_or("none", |setup| setup)));
+        text.push_str(&wrapped("set-up    ", self.setup.unwrap_or("none")));
         if let Some(refusal) = &self.refused {
             text.push_str(&wrapped(
                 "note      ",

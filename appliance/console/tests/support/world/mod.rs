@@ -237,6 +237,7 @@ impl World {
                 size: self.events.len() as u64,
                 root: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=".to_owned(),
                 key: "redan.example/audit+1f2e3d4c+AZq1mXk0tTn0".to_owned(),
+                inside: None,
                 checkpoint: now(),
                 mistakes: self.damage.clone(),
                 micros: 4_200,
@@ -254,6 +255,7 @@ impl World {
                 WafRequest::Search(_) => WafReply::Page(WafPage::default()),
                 WafRequest::One(_) => WafReply::One(None),
             }),
+            ConsoleVaultRequest::Seal { .. } => Reply::Refused(VaultRefusal::Missing),
             ConsoleVaultRequest::Health => Reply::Health(VaultHealth {
                 device: "software (evaluation only)".to_owned(),
                 evaluation_only: true,

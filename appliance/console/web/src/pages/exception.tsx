@@ -79,7 +79,7 @@ export function MakeException({ event, close }: { event: WafEvent; close: () => 
           {found.exceptions.length > 0 && <ul class="proposals" aria-label="Exceptions">{found.exceptions.map((one) => (
             <li key={`${one.rule} ${one.parameter ?? ""}`}>
               <span><b>Rule {one.rule}</b> {one.message}</span>
-              <span>{one.parameter ? <>does not look at <code>{one.parameter}</code></> : "does not run"} on <code>{one.service}{one.path}</code></span>
+              <span>{one.parameter ? <>does not look at <code>{one.parameter}</code></> : "does not run"} on <code>{one.path}</code> of {one.service}</span>
               {one.wider && <span><Pill tone="warn"><Icon n="triangle-alert" />wider than one part</Pill> {one.wider}</span>}
             </li>
           ))}</ul>}

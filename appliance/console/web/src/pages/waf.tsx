@@ -143,13 +143,13 @@ export function WafEvents() {
               <Empty icon="shield-check" title="Nothing was found">{route.value.search ? <button class="btn" onClick={() => go("/waf")}>Clear the filters</button> : "Services with a firewall record here what their rules find."}</Empty>
             ) : (
               <div class="scroll pane" tabIndex={0} role="group" aria-label="List of events"><table aria-label="Events" onKeyDown={keys}>
-                <colgroup><col class="time" /><col class="service" /><col class="client" /><col /><col class="opt" /><col class="score" /><col class="verdict" /></colgroup>
-                <thead><tr><th>Time</th><th>Service</th><th>Client</th><th>Request</th><th class="opt">Found</th><th class="num">Score</th><th>Verdict</th></tr></thead>
+                <colgroup><col class="time" /><col class="service opt" /><col class="client" /><col /><col class="opt" /><col class="score" /><col class="verdict" /></colgroup>
+                <thead><tr><th>Time</th><th class="opt">Service</th><th>Client</th><th>Request</th><th class="opt">Found</th><th class="num">Score</th><th>Verdict</th></tr></thead>
                 <tbody ref={list}>{found.events.map((event, index) => {
                   const top = worst(event);
                   return (
                     <tr key={event.id} tabIndex={place < 0 ? (index === 0 ? 0 : -1) : index === place ? 0 : -1} aria-selected={event.id === selected ? "true" : "false"} onClick={() => query({ event: event.id === selected ? undefined : String(event.id) })}>
-                      <td class="sec"><Time at={event.at} /></td><td><Cell k="service" v={event.service} /></td><td class="mono"><Cell k="client" v={event.client} /></td>
+                      <td class="sec"><Time at={event.at} /></td><td class="opt"><Cell k="service" v={event.service} /></td><td class="mono"><Cell k="client" v={event.client} /></td>
                       <td class="mono" title={`${event.method} ${event.path}`}>{event.method} <Cell k="path" v={event.path} /></td>
                       <td class="opt" title={top?.message}>{top && <><Cell k="rule" v={String(top.rule)} /> {top.message}</>}</td>
                       <td class="num">{event.inbound_score + event.outbound_score}</td><td><Verdict event={event} /></td>
