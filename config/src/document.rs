@@ -6,10 +6,11 @@ use redan_types::{Cidr, HostName, InterfaceName, ServiceName, ZoneName};
 
 use crate::identity::Identity;
 use crate::network::{Group, Interface, Policy, Zone};
-use crate::scalar::GroupName;
+use crate::scalar::{GroupName, OperatorKey};
 use crate::secrets::Secrets;
 use crate::section::section;
 use crate::service::{Listen, Service};
+use crate::waf::{RuleSet, RuleSetName};
 
 section! {
     /// The whole configuration of an appliance. Packets that nothing here lets through are dropped.
@@ -29,6 +30,9 @@ section! {
         "policies" => policies: Vec<Policy> = "[]";
         /// Published applications.
         "services" => services: BTreeMap<ServiceName, Service> = "{}";
+        /// Rule sets for the web application firewall, by name. The OWASP Core Rule Set, `crs`, needs no entry: it is the one of the appliance,
+        /// or what Debian's package `modsecurity-crs` installs.
+        "rule-sets" => rule_sets: BTreeMap<RuleSetName, RuleSet> = "{}";
         /// People, programs and what they may do.
         "identity" => identity: Identity;
         /// Secrets that the vault keeps for applications.
@@ -47,6 +51,8 @@ section! {
     pub struct System {
         /// Its host name; the console answers to it, and the console's certificate holds it.
         "hostname" => hostname: HostName = "'redan'";
+        /// Whose signatures make a configuration on a USB stick good: public keys of minisign. Empty: no stick is taken.
+        "operator-keys" => operator_keys: Vec<OperatorKey> = "[]";
     }
 }
 

@@ -22,6 +22,7 @@ mod section;
 mod service;
 mod suggest;
 mod value;
+mod waf;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use document::{Appliance, Blocklist, Console, Limits, System};
@@ -34,10 +35,14 @@ pub use reference::reference;
 pub use resolve::{BUILT_IN_ROLES, ResolvedPolicy};
 pub use scalar::{
     Action, Addresses, Certificate, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, KeyKind, Method,
-    PageType, Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
+    OperatorKey, PageType, Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
 };
 pub use secrets::{Secrets, TransitKey};
 pub use service::{AccessRule, Fallback, Headers, Health, Listen, Rate, RequestLimits, Route, Service, Tls, Upstream};
+pub use waf::{
+    Beyond, CustomRules, ExceptionPath, FolderPath, Moment, Parameter, RuleIds, RuleSet, RuleSetName, RuleText, Waf,
+    WafException, WafMode,
+};
 
 /// The largest document, in bytes.
 pub const LARGEST: usize = 1 << 20;

@@ -9,6 +9,7 @@ use redan_types::{HostName, InterfaceName, PathPattern, Port, RoleName, RouteNam
 use crate::pattern::PathPrefix;
 use crate::scalar::{Certificate, Endpoint, FieldName, FieldValue, Method, PageType, Size, TlsVersion, UpstreamName};
 use crate::section::section;
+use crate::waf::Waf;
 
 section! {
     /// A published application.
@@ -30,6 +31,8 @@ section! {
         "routes" => routes: Vec<Route>;
         /// Response headers.
         "headers" => headers: Headers = "{}";
+        /// The web application firewall. Absent: requests are not inspected.
+        "waf" => waf: Option<Waf>;
         /// Bounds on requests.
         "limits" => limits: RequestLimits = "{}";
         /// Requests a minute by role; `guest` stands for clients without an identity. A role not named here keeps its default (guest 10,

@@ -10,10 +10,11 @@ use toml::de::DeValue;
 
 use crate::read::{Named, Node, Read, Reader, Shape, Tree};
 use crate::scalar::{
-    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, Place, PortMatch, Ports, Size,
-    UpstreamName,
+    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, OperatorKey, Place, PortMatch, Ports,
+    Size, UpstreamName,
 };
 use crate::suggest;
+use crate::waf::{ExceptionPath, FolderPath, Parameter, RuleSetName};
 
 /// A text longer than any sensible single value is not echoed in full.
 pub(crate) fn shown(text: &str) -> String {
@@ -76,6 +77,22 @@ read_parsed!(UserName, "a user's name", "\"ann\"", |text| UserName::parse(text)
 read_parsed!(UpstreamName, "an upstream's name", "\"main\"", |text| {
     UpstreamName::parse(text).map_err(|e| named(text, &e))
 });
+read_parsed!(RuleSetName, "a rule set's name", "\"crs\"", |text| {
+    RuleSetName::parse(text).map_err(|e| named(text, &e))
+});
+read_parsed!(
+    FolderPath,
+    "an absolute path",
+    "\"/usr/share/modsecurity-crs\"",
+    FolderPath::parse
+);
+read_parsed!(
+    ExceptionPath,
+    "a path, or the beginning of paths with a `*` at its end",
+    "\"/search\" or \"/api/*\"",
+    ExceptionPath::parse
+);
+read_parsed!(Parameter, "a part of a request", "\"ARGS:q\"", Parameter::parse);
 read_parsed!(InterfaceName, "an interface's name", "\"eth0\"", |text| {
     InterfaceName::parse(text).map_err(|e| named(text, &e))
 });
@@ -111,6 +128,12 @@ read_parsed!(
     "the name of a header field",
     "\"x-api-key\"",
     FieldName::parse
+);
+read_parsed!(
+    OperatorKey,
+    "a public key of minisign",
+    "\"RWQAAQIDBAUGBygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZH\"",
+    OperatorKey::parse
 );
 read_parsed!(
     FieldValue,
@@ -203,6 +226,7 @@ key_name!(
     KeyName = "KEY",
     RoleName = "ROLE",
     ServiceName = "SERVICE",
+    RuleSetName = "RULES",
     UpstreamName = "UPSTREAM",
 );
 

@@ -104,3 +104,15 @@ export async function traffic(count) {
     });
   }
 }
+
+/** The status of a request to the published service. */
+export function published(path) {
+  return new Promise((resolve, reject) => {
+    const url = new URL(path, ready.published_url);
+    const request = https.get(url, { rejectUnauthorized: false, timeout: 10_000, headers: { accept: "*/*", "user-agent": "a test" } }, (answer) => {
+      answer.resume().on("end", () => resolve(answer.statusCode));
+    });
+    request.on("error", reject);
+    request.on("timeout", () => request.destroy(new Error("no answer in time")));
+  });
+}

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redan_tests::ftw;
+use redan_tests::ftw::{engine as ftw, overrides::Overrides, proxy::Tested};
 
 /// Tests that no library can decide, with the reason.
 const UNDECIDABLE: &[(&str, &str)] = &[(
@@ -55,4 +55,23 @@ fn the_core_rule_set_that_debian_ships_compiles() {
         return;
     }
     assert!(ftw::rule_set(rules, setup).len() > 300);
+}
+
+#[test]
+fn on_the_wire_they_pass_too_but_for_what_the_overrides_say() {
+    let Some(data) = data() else { return };
+    if std::env::var_os("REDAN_TEST_ALL").is_none() {
+        eprintln!("skipped: long; REDAN_TEST_ALL runs it");
+        return;
+    }
+    let overrides = Overrides::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("ftw-overrides.yaml"));
+    assert!(overrides.len() <= 24, "more exceptions than nginx needs");
+    let tested = Tested::start(
+        &data.join("rules"),
+        &data.join("crs-setup.conf.example"),
+        &data.join("tests"),
+    );
+    let outcome = tested.run(&data.join("tests"), &overrides);
+    assert!(outcome.failed.is_empty(), "{:#?}", outcome.failed);
+    assert!(outcome.passed > 3_900, "only {} tests were found", outcome.passed);
 }

@@ -5,13 +5,16 @@ use redan_ipc::messages::accounts::{AccountReply, AccountRequest, Principal, Ses
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest};
 use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
+use redan_ipc::messages::seal::{SealReply, SealRequest};
 use redan_ipc::messages::status::ApplianceStatus;
 use redan_ipc::messages::traffic::TrafficSample;
 use redan_ipc::messages::transit::{TransitReply, TransitRequest};
+use redan_ipc::messages::update::{UpdateReply, UpdateRequest};
 use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
-use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
+use redan_ipc::messages::waf::{WafPage, WafQuery, WafRecord, WafReply, WafRequest};
+use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleUpdate, ConsoleVault};
 use redan_service::AsyncPeer;
 use redan_types::{Generation, KeyName, Process, SecretString, Timestamp};
 use std::net::IpAddr;
@@ -31,6 +34,8 @@ pub struct Peers {
     pub manager: Manager,
     /// Blocklist.
     pub network: Network,
+    /// New versions of the image.
+    pub update: Update,
 }
 
 /// Why a peer gave no answer that could be used.
@@ -170,6 +175,19 @@ impl Vault {
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Transit(reply) => reply)
     }
 
+    /// Asks or changes what opens the vault.
+    ///
+    /// # Errors
+    /// No answer, or the vault refuses.
+    pub async fn seal(&self, actor: Actor, address: IpAddr, request: SealRequest) -> Result<SealReply, PeerError> {
+        let request = ConsoleVaultRequest::Seal {
+            actor,
+            address,
+            request,
+        };
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Seal(reply) => reply)
+    }
+
     /// Records an event; durable when this returns.
     ///
     /// # Errors
@@ -186,6 +204,24 @@ impl Vault {
     pub async fn audit_search(&self, query: AuditQuery) -> Result<AuditPage, PeerError> {
         let request = ConsoleVaultRequest::AuditSearch(query);
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::AuditPage(page) => page)
+    }
+
+    /// What the web application firewall found.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn waf_search(&self, query: WafQuery) -> Result<WafPage, PeerError> {
+        let request = ConsoleVaultRequest::Waf(WafRequest::Search(query));
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Waf(WafReply::Page(page)) => page)
+    }
+
+    /// One thing that it found, with its audit record; `None` where it is not kept.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn waf_record(&self, number: u64) -> Result<Option<Box<WafRecord>>, PeerError> {
+        let request = ConsoleVaultRequest::Waf(WafRequest::One(number));
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Waf(WafReply::One(record)) => record)
     }
 
     /// Checks the whole log.
@@ -302,6 +338,34 @@ impl Network {
     pub async fn ask(&self, request: NetworkRequest) -> Result<NetworkReply, PeerError> {
         self.0.call(&request, SHORT).await.map_err(|source| PeerError::Ipc {
             peer: Process::Network,
+            source,
+        })
+    }
+}
+
+/// The update service, as the console may ask it; only the appliance's own machine has one.
+#[derive(Clone, Debug)]
+pub struct Update(AsyncPeer<ConsoleUpdate>);
+
+impl Update {
+    /// The update service behind this wire.
+    #[must_use]
+    pub const fn new(wire: AsyncPeer<ConsoleUpdate>) -> Self {
+        Self(wire)
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// No answer. A refusal is an answer.
+    pub async fn ask(&self, request: UpdateRequest) -> Result<UpdateReply, PeerError> {
+        let patience = match request {
+            // A slot is read back, a kernel image published: a slow disk takes its time.
+            UpdateRequest::Data(_) | UpdateRequest::Finish { .. } => LONG,
+            _ => SHORT,
+        };
+        self.0.call(&request, patience).await.map_err(|source| PeerError::Ipc {
+            peer: Process::Update,
             source,
         })
     }

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::plan::{Offer, Plan};
 use crate::relay::relay;
 use crate::report::{self, Report};
-use redan_config::Appliance;
+use redan_config::{Appliance, WafMode};
 use redan_ipc::{Channel, IpcError};
 use redan_types::{Generation, Mode};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -33,6 +33,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const DEFAULT: &str = include_str!("../../../config/examples/evaluation.toml");
 /// The same without namespaces: everything on the host's loopback.
 const DEFAULT_BARE: &str = include_str!("../../../config/examples/evaluation-bare.toml");
+/// Added to either where the OWASP Core Rule Set is installed.
+const WITH_RULES: &str = include_str!("waf.toml");
+/// Where it is installed: by the appliance's image, by Debian's package `modsecurity-crs`.
+const RULES: [&str; 2] = ["/usr/share/redan/rules/crs", "/usr/share/modsecurity-crs/rules"];
 /// How long the appliance may take to answer.
 const START: Duration = Duration::from_secs(60);
 /// Between two looks at which version runs.
@@ -131,6 +135,8 @@ fn configuration(options: &Options, mode: Mode) -> Result<(String, Appliance), L
         }
         None => (DEFAULT.to_owned(), "evaluation.toml".to_owned()),
     };
+    let inspects = options.configuration.is_none() && RULES.iter().any(|folder| Path::new(folder).is_dir());
+    let text = if inspects { text + WITH_RULES } else { text };
     let appliance = Appliance::parse(&text, &name).map_err(|mistakes| LaunchError::Mistakes(mistakes.to_string()))?;
     Ok((text, appliance))
 }
@@ -189,17 +195,26 @@ impl Attempt<'_> {
             state: self.state.to_owned(),
             configuration,
             threads: self.options.threads.unwrap_or_else(processors),
+            key_device: self.options.key_device.clone(),
         };
         send(&channel, &Message::Start(Box::new(start)), None)?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let answers = Cell::new(false);
         let outcome = async {
-            let around = tokio::time::timeout(START, ready(&mut arriving, &plan))
+            let mut waited = tokio::time::timeout(START, ready(&mut arriving, &plan))
                 .await
                 .map_err(|_| LaunchError::Silent)??;
+            let around = loop {
+                match waited {
+                    Waited::Ready(around) => break around,
+                    Waited::Sealed(why) => self.tell_sealed(&why),
+                }
+                // People open it when they come.
+                waited = ready(&mut arriving, &plan).await?;
+            };
             answers.set(true);
-            self.report(mode, &plan, &listeners, around)?;
+            self.report(mode, appliance, &plan, &listeners, around)?;
             let mut doors = Doors::open(listeners, &plan, &channel, self.options.published.ip());
             let mut versions = watch(self.state);
             let mut listened = listening(appliance);
@@ -235,6 +250,13 @@ impl Attempt<'_> {
         }
         stop(&channel, &mut inside);
         outcome
+    }
+
+    fn tell_sealed(&self, why: &str) {
+        println!("The vault is sealed: {why}");
+        println!("Nothing is served until somebody opens it:");
+        let redan = self.binaries.join("redan");
+        println!("  {} --state {} vault unseal", redan.display(), self.state.display());
     }
 
     /// Says, before anything is started, which addresses beyond this host will be connected to.
@@ -306,6 +328,7 @@ impl Attempt<'_> {
     fn report(
         &self,
         mode: Mode,
+        appliance: &Appliance,
         plan: &Plan,
         listeners: &[(SocketAddr, TcpListener)],
         inside: Inside,
@@ -332,6 +355,10 @@ impl Attempt<'_> {
             binaries: self.binaries,
             state: self.state,
             sample: self.options.configuration.is_none(),
+            inspects: appliance
+                .services
+                .values()
+                .any(|service| service.waf.as_ref().is_some_and(|waf| waf.mode != WafMode::Off)),
             took: self.started.elapsed(),
         };
         report.print();
@@ -415,15 +442,23 @@ fn spawn_inside() -> Result<(Child, Arc<Channel>, Arriving), Box<dyn Error>> {
     Ok((inside, channel, arriving))
 }
 
+/// How the wait for everything to answer ended.
+enum Waited {
+    Ready(Inside),
+    /// The vault waits for people.
+    Sealed(String),
+}
+
 /// Waits until everything answers. Upstreams may be asked for meanwhile, by health checks.
-async fn ready(arriving: &mut Arriving, plan: &Plan) -> Result<Inside, Failure> {
+async fn ready(arriving: &mut Arriving, plan: &Plan) -> Result<Waited, Failure> {
     loop {
         match arriving.recv().await {
-            Some(Ok((Message::Ready(inside), _))) => return Ok(inside),
+            Some(Ok((Message::Ready(inside), _))) => return Ok(Waited::Ready(inside)),
             Some(Ok((Message::Failed(reason), _))) if reason.contains("namespace") => {
                 return Err(Failure::NoNamespaces(reason));
             }
             Some(Ok((Message::Failed(reason), _))) => return Err(LaunchError::Start(reason).into()),
+            Some(Ok((Message::Sealed(why), _))) => return Ok(Waited::Sealed(why)),
             Some(Ok((Message::Server(number), Some(connection)))) => lead_on(plan, number, connection),
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return Err(LaunchError::Start("its process ended".to_owned()).into()),

@@ -66,6 +66,8 @@ pub(crate) struct Report<'a> {
     pub(crate) binaries: &'a Path,
     pub(crate) state: &'a Path,
     pub(crate) sample: bool,
+    /// Whether the web application firewall is on.
+    pub(crate) inspects: bool,
     pub(crate) took: Duration,
 }
 
@@ -114,6 +116,15 @@ impl Report<'_> {
         println!("Try:");
         if self.sample {
             println!("  curl -k {url}                                    # a good request");
+            if self.inspects {
+                println!(
+                    "  curl -k -G --data-urlencode 'q=<script>alert(1)</script>' {url}   # an attack, refused by the OWASP Core Rule Set"
+                );
+            } else {
+                println!(
+                    "  (the web application firewall is off, there is no rule set: apt install modsecurity-crs, then start with a new --state)"
+                );
+            }
             println!(
                 "  for i in $(seq 14); do curl -sk -o /dev/null -w '%{{http_code}} ' {url}limited; done   # over the limit"
             );

@@ -5,6 +5,7 @@
 //!   memory file beside it. A peer that breaks the framing gets an error and is disconnected.
 //! * [`messages`]: one file, one request enum and one reply enum for each pair of roles that may talk ([`Pair`]). What is not in
 //!   these tables cannot be asked.
+//! * [`rules`]: rule files of the web application firewall on their way to the proxy.
 //! * [`slice`]: the part of the configuration that each service gets.
 //! * [`Client`], [`AsyncClient`] (feature `tokio`), [`serve`]: the two ends of a pair.
 //!
@@ -17,6 +18,7 @@ mod channel;
 mod client;
 pub mod frame;
 pub mod messages;
+pub mod rules;
 mod server;
 pub mod slice;
 

@@ -2,6 +2,7 @@
 
 use crate::messages::transit::KeyRules;
 use crate::messages::vault::Certificate;
+use crate::rules::RuleArchive;
 use redan_types::{
     Cidr, HostName, InterfaceName, PolicyName, Port, Protocol, RoleName, RouteName, ServiceName, UserName, ZoneName,
 };
@@ -15,6 +16,8 @@ pub struct ProxySlice {
     pub services: Vec<PublishedService>,
     /// Bounds on connections.
     pub connections: ConnectionLimits,
+    /// Rule sets that services name by their place here.
+    pub rule_sets: Vec<RuleArchive>,
 }
 
 /// Bounds on all connections together.
@@ -57,6 +60,41 @@ pub struct PublishedService {
     pub fallback: Option<Page>,
     /// Whether an upstream's error pages (5xx) are replaced.
     pub mask_errors: bool,
+    /// The web application firewall; `None`: requests are not inspected.
+    pub waf: Option<WafPolicy>,
+}
+
+/// The web application firewall of a service.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct WafPolicy {
+    /// Whether what the rules refuse is refused, or only recorded.
+    pub blocking: bool,
+    /// What is compiled, in this order.
+    pub sources: Vec<RuleSource>,
+    /// Whether the rules look at bodies of responses, which upstreams must then not compress.
+    pub response_bodies: bool,
+    /// The paranoia level, for records.
+    pub paranoia: u8,
+    /// The score from which a request is refused, for records.
+    pub inbound_threshold: u32,
+    /// The score from which a response is refused, for records.
+    pub outbound_threshold: u32,
+}
+
+/// A part of a service's rules.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum RuleSource {
+    /// The own settings of a rule set of the slice.
+    Setup(u16),
+    /// The rules of a rule set of the slice.
+    Rules(u16),
+    /// A text.
+    Text {
+        /// Its name in messages about mistakes.
+        name: String,
+        /// The text.
+        text: String,
+    },
 }
 
 /// A TLS version.

@@ -1,6 +1,7 @@
 //! Answers to the console and to operators.
 
 use crate::document;
+use crate::exception::Exceptions;
 use crate::keep::Shared;
 use crate::peers::{now, odd_answer};
 use crate::slice::Plan;
@@ -50,9 +51,13 @@ impl Answerer {
 
     /// Answers the console. A change is made on a thread of its own, so that the wire stays free for questions meanwhile.
     pub fn console(&self, request: ManagerRequest, responder: Responder<ConsoleManager>) {
+        // A replay may look at many records, so it has a thread of its own, too.
         let changes = matches!(
             request,
-            ManagerRequest::Commit { .. } | ManagerRequest::Confirm { .. } | ManagerRequest::Rollback { .. }
+            ManagerRequest::Commit { .. }
+                | ManagerRequest::Confirm { .. }
+                | ManagerRequest::PreviewException(_)
+                | ManagerRequest::Rollback { .. }
         );
         if !changes {
             return responder.reply(&self.manager(request));
@@ -101,7 +106,11 @@ impl Answerer {
             OperatorRequest::Accounts(request) => ManagerVaultRequest::Accounts { actor, request },
             OperatorRequest::AuditExport { from } => ManagerVaultRequest::AuditExport { from },
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
+            OperatorRequest::AuditErase { person } => ManagerVaultRequest::AuditErase { actor, person },
+            OperatorRequest::AuditSeal { until } => ManagerVaultRequest::AuditSeal { actor, until },
+            OperatorRequest::AuditSegments => ManagerVaultRequest::AuditSegments,
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
+            OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
             OperatorRequest::Record { .. } | OperatorRequest::SerialPin | OperatorRequest::SetSerialPin(_)
                 if actor != PROVISION =>
@@ -113,17 +122,22 @@ impl Answerer {
             OperatorRequest::SerialPin => ManagerVaultRequest::SerialPin,
             OperatorRequest::SetSerialPin(hash) => ManagerVaultRequest::SetSerialPin(hash),
             OperatorRequest::Record { action, done, message } => ManagerVaultRequest::Audit {
-                events: vec![provisioning_event(actor, action, done, message)],
+                events: vec![provisioning_event(actor, action, done, &message)],
             },
+            OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
+            OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
         };
         Ok(match self.shared.peers().ask_vault(&vault)? {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
             ManagerVaultReply::AuditExport(part) => OperatorReply::AuditExport(part),
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
+            ManagerVaultReply::AuditSegments(segments) => OperatorReply::AuditSegments(segments),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Done => OperatorReply::Done,
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
             ManagerVaultReply::SerialPin(hash) => OperatorReply::SerialPin(hash),
+            ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
+            ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
         })
     }
@@ -156,11 +170,16 @@ impl Answerer {
             }
             ManagerRequest::Configuration => self.configuration(),
             ManagerRequest::Diff { from, to } => self.diff(from, to),
+            ManagerRequest::PreviewException(wish) => self.exceptions().preview(&wish),
             ManagerRequest::Status => self.status(),
             ManagerRequest::Version(generation) => self.shared.peers().version(generation).map(ManagerReply::Version),
             ManagerRequest::Versions { before } => self.versions(before),
         };
         answered.unwrap_or_else(|error| ManagerReply::Refused(vec![error.to_string()]))
+    }
+
+    fn exceptions(&self) -> Exceptions<'_> {
+        Exceptions::new(self.shared.peers())
     }
 
     /// The certificates of the version that runs; none before the first is applied.
@@ -245,6 +264,7 @@ fn claimed_by(claimant: &Actor, mut request: ManagerRequest) -> ManagerRequest {
         ManagerRequest::Check { .. }
         | ManagerRequest::Configuration
         | ManagerRequest::Diff { .. }
+        | ManagerRequest::PreviewException(_)
         | ManagerRequest::Status
         | ManagerRequest::Version(_)
         | ManagerRequest::Versions { .. } => {}
@@ -253,7 +273,7 @@ fn claimed_by(claimant: &Actor, mut request: ManagerRequest) -> ManagerRequest {
 }
 
 /// What the provisioning service says that it did, as an audit event of its own kind.
-fn provisioning_event(actor: Actor, action: String, done: bool, message: String) -> AuditEvent {
+fn provisioning_event(actor: Actor, action: String, done: bool, message: &str) -> AuditEvent {
     let known = ["serial.", "stick.", "update."]
         .iter()
         .any(|kind| action.starts_with(kind));

@@ -6,6 +6,8 @@
 //! | [`transaction`] | the transaction itself, over any [`world::World`]: no sockets, no clock |
 //! | [`state`] | which version runs, and what may follow on what |
 //! | [`slice`] | the whole configuration → each service's part |
+//! | [`waf`] | rule files, settings and exceptions → what each service compiles |
+//! | [`exception`] | what the firewall found → exceptions, what they would let through, the document with them |
 //! | [`document`] | mistakes and differences, as messages |
 //! | [`peers`] | the world that the process really has: the vault, the services, the supervisor |
 //! | [`answer`] | what the console and operators ask |
@@ -23,6 +25,7 @@
 
 pub mod answer;
 pub mod document;
+pub mod exception;
 pub mod journal;
 pub mod keep;
 pub mod operators;
@@ -30,4 +33,5 @@ pub mod peers;
 pub mod slice;
 pub mod state;
 pub mod transaction;
+pub mod waf;
 pub mod world;

@@ -2,22 +2,30 @@
 
 use crate::document;
 use crate::slice::Plan;
+use crate::waf::{self, Compiled};
 use crate::world::{Participant, PlanError, Unavailable, World};
 use redan_ipc::Pair;
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
 use redan_ipc::messages::audit::{Actor, AuditEvent};
+use redan_ipc::messages::control::WantedListener;
 use redan_ipc::messages::status::{SupervisorReply, SupervisorRequest};
-use redan_ipc::messages::vault::{CommitState, ManagerVaultReply, ManagerVaultRequest, Version};
+use redan_ipc::messages::vault::{
+    CommitState, Management, ManagerVaultReply, ManagerVaultRequest, VaultRefusal, Version,
+};
 use redan_ipc::messages::{
     ManagerBlocklist, ManagerConsole, ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault,
 };
 use redan_service::{Peer, Service};
-use redan_types::{Generation, Timestamp};
+use redan_types::{Generation, Process, Timestamp};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+/// What runs while the vault is sealed: no version, so that the one behind the seal replaces it.
+const SEALED: Generation = Generation(0);
 /// How long a step of a transaction may take.
 const STEP: Duration = Duration::from_secs(5);
+/// How long a preparation may take: rule sets are compiled.
+const PREPARE: Duration = Duration::from_secs(30);
 /// How long the vault may take to store something: its disk may be slow.
 const VAULT: Duration = Duration::from_secs(10);
 /// How long the vault may take to read its whole log.
@@ -66,16 +74,28 @@ impl Peers {
     /// [`Unavailable`] where it does not answer or refuses.
     pub fn ask_vault(&self, request: &ManagerVaultRequest) -> Result<ManagerVaultReply, Unavailable> {
         // The whole log is read for that; everybody else who asks the vault through this wire waits meanwhile.
-        let patience = if matches!(request, ManagerVaultRequest::AuditVerify) {
-            WHOLE_LOG
-        } else {
-            VAULT
+        // So is the whole store when the vault is unsealed.
+        let patience = match request {
+            ManagerVaultRequest::AuditErase { .. }
+            | ManagerVaultRequest::AuditSeal { .. }
+            | ManagerVaultRequest::AuditVerify
+            | ManagerVaultRequest::Seal { .. } => WHOLE_LOG,
+            _ => VAULT,
         };
         match self.vault.call(request, patience) {
             Ok(ManagerVaultReply::Refused(refusal)) => Err(Unavailable(refusal.to_string())),
             Ok(reply) => Ok(reply),
             Err(error) => Err(Unavailable(format!("the vault: {error}"))),
         }
+    }
+
+    /// Whether the vault says that it is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(
+            self.vault.call(&ManagerVaultRequest::CommitState, VAULT),
+            Ok(ManagerVaultReply::Refused(VaultRefusal::Sealed(_)))
+        )
     }
 
     /// Asks the supervisor.
@@ -130,6 +150,7 @@ pub struct Wires {
     /// What the vault and the supervisor were given: they are asked nothing, because only this process gives them anything.
     vault_runs: Option<Generation>,
     listeners_run: Option<Generation>,
+    compiled: Compiled,
     unrecorded: VecDeque<AuditEvent>,
     lost: u64,
 }
@@ -143,6 +164,7 @@ impl Wires {
             since: Instant::now(),
             vault_runs: None,
             listeners_run: None,
+            compiled: Compiled::default(),
             unrecorded: VecDeque::new(),
             lost: 0,
         }
@@ -157,6 +179,60 @@ impl Wires {
     /// The vault has started again: it has to be given its rules again.
     pub const fn vault_restarted(&mut self) {
         self.vault_runs = None;
+    }
+
+    /// While the vault is sealed: brings up what operators need to reach the console, and nothing else.
+    pub fn manage(&mut self) {
+        let Ok(ManagerVaultReply::Management(Some(management))) =
+            self.peers.ask_vault(&ManagerVaultRequest::Management)
+        else {
+            return;
+        };
+        let Management {
+            network,
+            console,
+            listeners,
+        } = *management;
+        let peers = &self.peers;
+        let mut outcomes = Vec::new();
+        if current(&peers.network).is_ok_and(|runs| runs.is_none()) {
+            let prepare = ApplyRequest::Prepare {
+                generation: SEALED,
+                slice: network,
+            };
+            let outcome = apply(&peers.network, &prepare);
+            let commit = || apply(&peers.network, &ApplyRequest::Commit { generation: SEALED });
+            outcomes.push(outcome.and_then(|()| commit()));
+        }
+        if current(&peers.console).is_ok_and(|runs| runs.is_none()) {
+            let prepare = ApplyRequest::Prepare {
+                generation: SEALED,
+                slice: console,
+            };
+            let outcome = apply(&peers.console, &prepare);
+            let commit = || apply(&peers.console, &ApplyRequest::Commit { generation: SEALED });
+            outcomes.push(outcome.and_then(|()| commit()));
+        }
+        // Nothing listens before the packet filter is up.
+        if self.listeners_run.is_none() && current(&peers.network).is_ok_and(|runs| runs == Some(SEALED)) {
+            let prepare = SupervisorRequest::PrepareListeners {
+                generation: SEALED,
+                listeners,
+            };
+            let outcome = listen(peers, &prepare);
+            let commit = || listen(peers, &SupervisorRequest::CommitListeners { generation: SEALED });
+            let outcome = outcome.and_then(|()| commit());
+            if outcome.is_ok() {
+                self.listeners_run = Some(SEALED);
+            }
+            outcomes.push(outcome);
+        }
+        for reasons in outcomes.into_iter().filter_map(Result::err) {
+            eprintln!(
+                "the console cannot be brought up while the vault is sealed: {}",
+                reasons.join("; ")
+            );
+        }
     }
 
     /// Records what could not be recorded before, the oldest first.
@@ -191,7 +267,18 @@ impl World for Wires {
 
     fn plan(&mut self, document: &str) -> Result<Plan, PlanError> {
         let appliance = document::parse(document).map_err(PlanError::Mistaken)?;
-        Plan::new(&appliance, |owner, names| {
+        let rules = waf::rules(&appliance, now(), &mut self.compiled, |directory, setup| {
+            let request = SupervisorRequest::RuleFiles {
+                directory: directory.to_owned(),
+                setup: setup.map(str::to_owned),
+            };
+            match self.peers.ask_supervisor(&request)? {
+                SupervisorReply::RuleFiles(archive) => Ok(Ok(archive)),
+                SupervisorReply::NoRuleFiles { reason } => Ok(Err(reason)),
+                _ => Err(Unavailable("the supervisor gave an answer to another question".to_owned()).into()),
+            }
+        })?;
+        Plan::new(&appliance, rules, |owner, names| {
             match self
                 .peers
                 .ask_vault(&ManagerVaultRequest::EnsureCertificate { owner, names })?
@@ -204,6 +291,14 @@ impl World for Wires {
 
     fn differ(&self, old: &Plan, new: &Plan) -> bool {
         old.certificates() != new.certificates()
+            || old.proxy.rule_sets != new.proxy.rule_sets
+            || old.rules() != new.rules()
+    }
+
+    fn ended(&self, plan: &Plan) -> Vec<String> {
+        let now = now();
+        let ended = plan.endings.iter().filter(|(end, _)| *end <= now);
+        ended.map(|(_, what)| what.clone()).collect()
     }
 
     fn load(&mut self) -> Result<CommitState, Unavailable> {
@@ -277,7 +372,23 @@ impl World for Wires {
     fn commit(&mut self, who: Participant, generation: Generation, plan: &Plan) -> Result<(), Vec<String>> {
         let peers = &self.peers;
         match who {
-            Participant::Console => apply(&peers.console, &ApplyRequest::Commit { generation }),
+            Participant::Console => {
+                apply(&peers.console, &ApplyRequest::Commit { generation })?;
+                // With every new certificate too.
+                let management = Management {
+                    network: plan.network.clone(),
+                    console: plan.console.clone(),
+                    listeners: of_the_console(&plan.listeners),
+                };
+                let kept = peers
+                    .ask_vault(&ManagerVaultRequest::KeepManagement(Box::new(management)))
+                    .and_then(|reply| done(&reply));
+                if let Err(error) = kept {
+                    // The appliance runs all the same; only a sealed one could not be reached over the network.
+                    eprintln!("what the console needs while the vault is sealed cannot be kept: {error}");
+                }
+                Ok(())
+            }
             Participant::Listeners => {
                 // Where the answer is lost, it is unknown which run.
                 self.listeners_run = None;
@@ -335,7 +446,13 @@ fn apply<P, S>(peer: &Peer<P>, request: &ApplyRequest<S>) -> Result<(), Vec<Stri
 where
     P: Pair<Request = ApplyRequest<S>, Reply = ApplyReply>,
 {
-    match peer.call(request, STEP) {
+    // Only a preparation may have rules to compile.
+    let patience = if matches!(request, ApplyRequest::Prepare { .. }) {
+        PREPARE
+    } else {
+        STEP
+    };
+    match peer.call(request, patience) {
         Ok(ApplyReply::Done) => Ok(()),
         Ok(ApplyReply::Refused { reasons }) => Err(reasons),
         Ok(ApplyReply::NotPrepared) => Err(vec!["it has started again in between".to_owned()]),
@@ -363,11 +480,20 @@ fn listen(peers: &Peers, request: &SupervisorRequest) -> Result<(), Vec<String>>
         Ok(SupervisorReply::Done) => Ok(()),
         Ok(SupervisorReply::Refused { address, reason }) => Err(vec![format!("{address}: {reason}")]),
         Ok(SupervisorReply::NotPrepared) => Err(vec!["they were not prepared".to_owned()]),
-        Ok(SupervisorReply::Events(_) | SupervisorReply::Status(_)) => {
-            Err(vec!["the supervisor gave an answer to another question".to_owned()])
-        }
+        Ok(
+            SupervisorReply::Events(_)
+            | SupervisorReply::NoRuleFiles { .. }
+            | SupervisorReply::RuleFiles(_)
+            | SupervisorReply::Status(_),
+        ) => Err(vec!["the supervisor gave an answer to another question".to_owned()]),
         Err(error) => Err(vec![error.to_string()]),
     }
+}
+
+fn of_the_console(listeners: &[WantedListener]) -> Vec<WantedListener> {
+    let mut own = listeners.to_vec();
+    own.retain(|listener| listener.process == Process::Console);
+    own
 }
 
 fn done(reply: &ManagerVaultReply) -> Result<(), Unavailable> {

@@ -1,5 +1,6 @@
 //! The whole configuration → the part of each service. No I/O: certificates are asked for through a function.
 
+use crate::waf::Rules;
 use crate::world::PlanError;
 use redan_config::{Appliance, Rate, ResolvedPolicy, Route as ConfiguredRoute, Service, TransitKey};
 use redan_identity::policy::Policy as AccessPolicy;
@@ -9,9 +10,10 @@ use redan_ipc::messages::transit::{KeyKind, KeyRules};
 use redan_ipc::messages::vault::{Certificate, CertificateOwner};
 use redan_ipc::slice::{
     Access, Action, ConnectionLimits, ConsoleSlice, HeaderPolicy, HealthCheck, Interface, LocalService, NetworkSlice,
-    Page, Policy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams, VaultSlice, Zone,
+    Page, Policy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams, VaultSlice, WafPolicy,
+    Zone,
 };
-use redan_types::{HostName, KeyName, Process, RoleName, ServiceName, ZoneName};
+use redan_types::{HostName, KeyName, Process, RoleName, ServiceName, Timestamp, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,15 +31,18 @@ pub struct Plan {
     pub proxy: ProxySlice,
     /// The vault's.
     pub vault: VaultSlice,
+    /// Exceptions of the web application firewall that end, and when.
+    pub endings: Vec<(Timestamp, String)>,
 }
 
 impl Plan {
-    /// Cuts a configuration. `certify` gives the certificate of an owner for these names, made where there is none.
+    /// Cuts a configuration. `rules` is what its services compile; `certify` gives the certificate of an owner for these names, made where there is none.
     ///
     /// # Errors
     /// What `certify` says; [`PlanError::Refused`] where access rules do not compile.
     pub fn new(
         appliance: &Appliance,
+        mut rules: Rules,
         mut certify: impl FnMut(CertificateOwner, Vec<HostName>) -> Result<Certificate, PlanError>,
     ) -> Result<Self, PlanError> {
         let console = appliance
@@ -53,7 +58,8 @@ impl Plan {
         let mut services = Vec::new();
         for (name, service) in &appliance.services {
             let certificate = certify(CertificateOwner::Service(name.clone()), service.hosts.clone())?;
-            services.push(published(appliance, &hierarchy, name, service, certificate)?);
+            let waf = rules.services.remove(name);
+            services.push(published(appliance, &hierarchy, name, service, certificate, waf)?);
         }
         let console_certificate = certify(CertificateOwner::Console, hosts.clone())?;
         let limits = &appliance.limits;
@@ -68,6 +74,7 @@ impl Plan {
             network: network(appliance, console),
             proxy: ProxySlice {
                 services,
+                rule_sets: rules.sets,
                 connections: ConnectionLimits {
                     total: limits.connections,
                     per_source: limits.connections_per_source,
@@ -75,7 +82,14 @@ impl Plan {
                 },
             },
             vault: vault(appliance),
+            endings: rules.endings,
         })
+    }
+
+    /// What each service compiles.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Option<&WafPolicy>> {
+        self.proxy.services.iter().map(|service| service.waf.as_ref()).collect()
     }
 
     /// The certificates of all published services and the console.
@@ -104,6 +118,7 @@ fn published(
     name: &ServiceName,
     service: &Service,
     certificate: Certificate,
+    waf: Option<WafPolicy>,
 ) -> Result<PublishedService, PlanError> {
     let routes = service.routes.iter().map(|route| {
         let upstreams = upstreams(service, route).ok_or_else(|| {
@@ -161,6 +176,7 @@ fn published(
             body: fallback.content.clone(),
         }),
         mask_errors: service.mask_errors,
+        waf,
     })
 }
 
@@ -423,6 +439,7 @@ const NAMES: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::Plan;
+    use crate::waf::Rules;
     use crate::world::{PlanError, Unavailable};
     use redan_config::Appliance;
     use redan_identity::path::normalise;
@@ -446,7 +463,12 @@ mod tests {
     }
 
     fn plan(text: &str) -> Plan {
-        Plan::new(&Appliance::parse(text, "redan.toml").unwrap(), certificate).unwrap()
+        Plan::new(
+            &Appliance::parse(text, "redan.toml").unwrap(),
+            Rules::default(),
+            certificate,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -515,7 +537,7 @@ mod tests {
     fn certificates_are_asked_for_each_owner_with_its_names() {
         let appliance = Appliance::parse(EXAMPLES[0], "redan.toml").unwrap();
         let mut asked = Vec::new();
-        let made = Plan::new(&appliance, |owner, names| {
+        let made = Plan::new(&appliance, Rules::default(), |owner, names| {
             asked.push((owner.clone(), names.len()));
             certificate(owner, names)
         });
@@ -523,7 +545,7 @@ mod tests {
         assert_eq!(asked.len(), 2);
         assert!(matches!(&asked[0], (CertificateOwner::Service(name), 3) if name.as_str() == "shop"));
         assert!(matches!(asked[1], (CertificateOwner::Console, _)));
-        let unavailable = Plan::new(&appliance, |_, _| {
+        let unavailable = Plan::new(&appliance, Rules::default(), |_, _| {
             Err(PlanError::Unavailable(Unavailable("vault".into())))
         });
         assert!(matches!(unavailable, Err(PlanError::Unavailable(_))));

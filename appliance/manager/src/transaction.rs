@@ -132,6 +132,12 @@ impl<W: World> Transactions<W> {
         known || (self.state.is_some() && self.initial.is_none())
     }
 
+    /// Whether nothing is known yet of what should run: the vault is starting, or sealed.
+    #[must_use]
+    pub const fn knows_nothing(&self) -> bool {
+        self.state.is_none() && self.plan.is_none()
+    }
+
     /// What is made of the version that runs; `None` before the first is applied.
     #[must_use]
     pub fn plan(&self) -> Option<&W::Plan> {
@@ -218,8 +224,22 @@ impl<W: World> Transactions<W> {
         }
         let running = state::running(&state);
         self.converge(running);
-        if self.trouble.is_empty() && self.world.elapsed() >= self.renewal {
-            self.renew(running);
+        if self.trouble.is_empty() {
+            let ended = match &self.plan {
+                Some((of, plan)) if *of == running => self.world.ended(plan),
+                _ => Vec::new(),
+            };
+            if !ended.is_empty() || self.world.elapsed() >= self.renewal {
+                self.renew(running);
+            }
+            // Said once it is so: where the renewal failed, it is tried again.
+            if self.unrenewed.is_none() {
+                for what in ended {
+                    let mut event = self.event("waf.exception-ended", &manager, Outcome::Succeeded);
+                    event.message = what;
+                    self.world.audit(event);
+                }
+            }
         }
         self.trouble.extend(self.unrenewed.clone());
         Ok(())
@@ -248,7 +268,7 @@ impl<W: World> Transactions<W> {
             });
         self.unrenewed = renewed
             .err()
-            .map(|reasons| format!("certificates cannot be renewed: {}", reasons.join("; ")));
+            .map(|reasons| format!("certificates or rules cannot be renewed: {}", reasons.join("; ")));
         let wait = if self.unrenewed.is_some() {
             // Without a plan the next look gives them out whatever they are.
             self.plan = None;

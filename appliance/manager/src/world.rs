@@ -78,8 +78,11 @@ pub trait World {
     /// [`PlanError`].
     fn plan(&mut self, document: &str) -> Result<Self::Plan, PlanError>;
 
-    /// Whether two plans of one document differ in what runs out with time: the certificates.
+    /// Whether two plans of one document differ in what changes with time: certificates, rule files, exceptions that end.
     fn differ(&self, old: &Self::Plan, new: &Self::Plan) -> bool;
+
+    /// What of a plan has ended since it was made, in words.
+    fn ended(&self, plan: &Self::Plan) -> Vec<String>;
 
     /// The state of commits.
     ///

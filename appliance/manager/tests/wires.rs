@@ -136,6 +136,7 @@ impl Others {
                 held.configured += 1;
                 ManagerVaultReply::Done
             }
+            ManagerVaultRequest::KeepManagement(_) => ManagerVaultReply::Done,
             ManagerVaultRequest::Audit { events } => {
                 held.audited.extend(events);
                 ManagerVaultReply::Done
@@ -201,6 +202,9 @@ impl Others {
                     SupervisorReply::Done
                 }
                 _ => SupervisorReply::NotPrepared,
+            },
+            SupervisorRequest::RuleFiles { directory, .. } => SupervisorReply::NoRuleFiles {
+                reason: format!("{directory} is not there"),
             },
             SupervisorRequest::AbortListeners { .. } => {
                 held.prepared_listeners = None;

@@ -5,6 +5,8 @@
 //! | [`address`] | another address in the document that runs |
 //! | [`menu`] | what is shown and what follows on what is typed; bytes in, bytes out, time as a parameter |
 //! | [`line`](mod@line) | from bytes to lines, and to a pasted document |
+//! | [`stick`] | a stick: its volume, its document, its signature |
+//! | `sticks` | what becomes of a stick that was plugged in |
 //! | [`text`] | what a terminal may be sent |
 //! | [`world`] | what the menu asks the manager and the supervisor |
 //! | [`serial`] | the line itself |
@@ -19,5 +21,7 @@ pub mod line;
 pub mod menu;
 mod screens;
 pub mod serial;
+pub mod stick;
+mod sticks;
 pub mod text;
 pub mod world;

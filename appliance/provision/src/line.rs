@@ -92,11 +92,7 @@ impl LineReader {
                 return Some(Typed::Cancel);
             }
             REDRAW => return Some(Typed::Redraw),
-            BACKSPACE | DELETE => {
-                if self.line.pop().is_some() {
-                    out.extend(b"\x08 \x08");
-                }
-            }
+            BACKSPACE | DELETE if self.line.pop().is_some() => out.extend(b"\x08 \x08"),
             KILL => {
                 for _ in 0..self.line.len() {
                     out.extend(b"\x08 \x08");
@@ -119,12 +115,10 @@ impl Escape {
     fn swallows(&mut self, byte: u8) -> bool {
         let (next, swallowed) = match (*self, byte) {
             (_, ESCAPE) => (Self::Begun, true),
-            (Self::Outside, _) => (Self::Outside, false),
-            (Self::Begun, b'[') => (Self::Control, true),
+            (Self::Begun, b'[') | (Self::Control, 0x20..=0x3f) => (Self::Control, true),
             (Self::Begun, b'O') => (Self::Single, true),
             // A sequence of a terminal has no control characters within: this one was cut off.
-            (_, 0..=0x1f) => (Self::Outside, false),
-            (Self::Control, 0x20..=0x3f) => (Self::Control, true),
+            (Self::Outside, _) | (_, 0..=0x1f) => (Self::Outside, false),
             (Self::Begun | Self::Single | Self::Control, _) => (Self::Outside, true),
         };
         *self = next;

@@ -7,7 +7,6 @@ use redan_provision::serial;
 use redan_provision::world::Appliance;
 use redan_service::{Service, chain};
 use redan_types::Process;
-use std::fs::File;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,8 +18,7 @@ fn main() -> ExitCode {
         }
     };
     if let Some(line) = service.take_file(Purpose::SerialLine) {
-        let told = service.take_file(Purpose::ToldPassword).map(File::from);
-        let appliance = Appliance::new(service.peer(0), service.peer(0), told);
+        let appliance = Appliance::of(&service);
         let menu = std::thread::Builder::new().name("menu".to_owned()).spawn(move || {
             let outcome = serial::run(&line, &mut Menu::new(appliance));
             eprintln!("the serial line has ended: {outcome:?}");

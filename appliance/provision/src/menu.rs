@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::line::{Echo, LineReader, Paste, Pasted, Typed};
 use crate::screens;
+use crate::sticks::Sticks;
 use crate::text::{HEIGHT, WIDTH, plain, wrapped};
 use crate::world::World;
 
@@ -44,6 +45,7 @@ pub struct Menu<W> {
     closed_until: Duration,
     last_key: Duration,
     hasher: Option<Hasher>,
+    pub(crate) sticks: Sticks,
 }
 
 /// What whoever sits at the line may do.
@@ -104,6 +106,10 @@ enum State {
     ResetPassword(Vec<UserName>),
     /// The recovery key.
     Unlock,
+    /// Whether to apply the unsigned document of the stick.
+    ApplyStick { document: String, base: Option<Generation> },
+    /// Whether to install the version on the stick.
+    InstallStick,
     /// Whether to restart.
     Restart,
     /// Whether to switch off.
@@ -125,6 +131,7 @@ impl<W: World> Menu<W> {
             closed_until: Duration::ZERO,
             last_key: Duration::ZERO,
             hasher: None,
+            sticks: Sticks::default(),
         }
     }
 
@@ -166,6 +173,7 @@ impl<W: World> Menu<W> {
         if open && now.saturating_sub(self.last_key) >= IDLE {
             self.close();
         }
+        self.sticks.tick(&mut self.world, now);
     }
 
     /// The end of a session.
@@ -224,6 +232,16 @@ impl<W: World> Menu<W> {
                     self.read("Nothing was changed.");
                 }
             }
+            State::ApplyStick { document, base } => {
+                if is_yes(word) {
+                    self.sticks
+                        .close_offer("an unsigned configuration was accepted over the serial line");
+                    self.commit(document, base);
+                } else {
+                    self.read("Nothing was changed.");
+                }
+            }
+            State::InstallStick => self.install(word),
             State::Keep(generation) => self.keep(generation, word),
             State::ChooseInterface { document, base, names } => self.choose_interface(document, base, &names, word),
             State::NewAddress { document, base, name } => self.new_address(document, base, name, word),
@@ -237,13 +255,13 @@ impl<W: World> Menu<W> {
             State::Unlock => self.unlock(line),
             State::Restart => self.end_machine(
                 word,
-                MachineRequest::Reboot {
+                &MachineRequest::Reboot {
                     reason: REASON.to_owned(),
                 },
             ),
             State::SwitchOff => self.end_machine(
                 word,
-                MachineRequest::PowerOff {
+                &MachineRequest::PowerOff {
                     reason: REASON.to_owned(),
                 },
             ),
@@ -384,6 +402,8 @@ impl<W: World> Menu<W> {
                 Needs::Everything => self.rights == Rights::All,
                 Needs::Hands => true,
                 Needs::Locked => locked,
+                Needs::Configuration => self.rights == Rights::All && self.sticks.offer().is_some(),
+                Needs::Version => self.rights == Rights::All && self.sticks.bundle().is_some(),
             };
             if offered {
                 self.say(&format!("   {key}  {words}"));
@@ -398,7 +418,7 @@ impl<W: World> Menu<W> {
         let Some((key, _, needs)) = chosen else {
             return self.main();
         };
-        if *needs == Needs::Everything && self.rights != Rights::All {
+        if !matches!(needs, Needs::Hands | Needs::Locked) && self.rights != Rights::All {
             return self.main();
         }
         match *key {
@@ -436,6 +456,18 @@ impl<W: World> Menu<W> {
                 self.say("");
                 let prompt = format!("  Type {RESET_WORD} to do it: ");
                 self.prompt(&prompt, State::FactoryReset, Echo::Visible);
+            }
+            "S" => self.offer_stick(),
+            "V" => {
+                self.title("New version");
+                let Some(name) = self.sticks.bundle().map(str::to_owned) else {
+                    return self.main();
+                };
+                self.say(&format!("  {name}"));
+                self.say("  It is checked, written beside the version that runs, tried at the next start,");
+                self.say("  and given up by itself if it does not work.");
+                self.say("");
+                self.prompt("  Install it and restart? (y/n) ", State::InstallStick, Echo::Visible);
             }
             "U" => {
                 self.title("Unlock the data");
@@ -561,6 +593,36 @@ impl<W: World> Menu<W> {
                     .map(|running| running.info.generation);
                 self.offer(document, base);
             }
+        }
+    }
+
+    fn offer_stick(&mut self) {
+        let Some(document) = self.sticks.offer().map(str::to_owned) else {
+            return self.main();
+        };
+        self.title("Configuration on the stick");
+        self.say("  Nobody signed it. Apply it only if you know who wrote it.");
+        let base = self
+            .configuration()
+            .and_then(|running| running.running)
+            .map(|running| running.info.generation);
+        self.offer(document, base);
+        if let State::Apply { document, base } = std::mem::replace(&mut self.state, State::Read) {
+            self.state = State::ApplyStick { document, base };
+        }
+    }
+
+    fn install(&mut self, word: &str) {
+        if !is_yes(word) {
+            return self.main();
+        }
+        self.say("  Installing ...");
+        match self.sticks.install(&mut self.world) {
+            Ok(version) => {
+                self.say(&format!("  Version {version} is installed. Restarting ..."));
+                self.wait_for(State::Closed, Echo::Hidden);
+            }
+            Err(why) => self.read(&format!("Nothing was changed: {why}")),
         }
     }
 
@@ -732,12 +794,12 @@ impl<W: World> Menu<W> {
         }
     }
 
-    fn end_machine(&mut self, word: &str, request: MachineRequest) {
+    fn end_machine(&mut self, word: &str, request: &MachineRequest) {
         if !is_yes(word) {
             return self.main();
         }
         self.record("serial.ended", true, &format!("{request:?}"));
-        match self.world.machine(&request) {
+        match self.world.machine(request) {
             Ok(_) => {
                 self.say("  Stopping ...");
                 self.wait_for(State::Closed, Echo::Hidden);
@@ -862,9 +924,13 @@ enum Needs {
     Everything,
     Hands,
     Locked,
+    /// A stick with an unsigned configuration, before there is another.
+    Configuration,
+    /// A stick with a new version.
+    Version,
 }
 
-const CHOICES: [(&str, &str, Needs); 12] = [
+const CHOICES: [(&str, &str, Needs); 14] = [
     ("1", "Status of services and hardware", Needs::Hands),
     ("2", "Interfaces and addresses", Needs::Everything),
     ("3", "Administrators", Needs::Everything),
@@ -875,6 +941,12 @@ const CHOICES: [(&str, &str, Needs); 12] = [
     ("8", "Restart", Needs::Hands),
     ("9", "Switch off", Needs::Hands),
     ("0", "Factory reset", Needs::Hands),
+    (
+        "S",
+        "Apply the unsigned configuration on the stick",
+        Needs::Configuration,
+    ),
+    ("V", "Install the new version on the stick", Needs::Version),
     ("U", "Unlock the data with the recovery key", Needs::Locked),
     ("X", "Close this menu", Needs::Hands),
 ];

@@ -1,12 +1,16 @@
 //! What the menu needs of the rest of the appliance.
 
+use redan_ipc::messages::control::Purpose;
 use redan_ipc::messages::machine::{MachineReply, MachineRequest};
 use redan_ipc::messages::manager::{ManagerReply, ManagerRequest, OperatorReply, OperatorRequest};
-use redan_ipc::messages::{ProvisionManager, ProvisionSupervisor};
-use redan_service::Peer;
+use redan_ipc::messages::update::{UpdateReply, UpdateRequest};
+use redan_ipc::messages::{ProvisionManager, ProvisionSupervisor, ProvisionUpdate};
+use redan_service::{Peer, Service};
 use redan_types::SecretString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -26,14 +30,24 @@ pub trait World {
 
     /// The first administrator's one-time password, once the vault has told it.
     fn told_password(&mut self) -> Option<SecretString>;
+
+    /// Asks the update service.
+    ///
+    /// # Errors
+    /// Says why there is no answer.
+    fn update(&mut self, request: &UpdateRequest) -> Result<UpdateReply, String>;
+
+    /// A stick that was plugged in since the last question.
+    fn stick(&mut self) -> Option<File>;
 }
 
 /// The appliance that this process belongs to.
-#[derive(Debug)]
 pub struct Appliance {
     manager: Peer<ProvisionManager>,
     supervisor: Peer<ProvisionSupervisor>,
+    update: Peer<ProvisionUpdate>,
     told: Option<File>,
+    sticks: Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync>,
 }
 
 /// Most answers come at once.
@@ -46,18 +60,22 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const PASSWORD: usize = 256;
 
 impl Appliance {
-    /// On these wires, with the file that the vault writes the first password to.
+    /// The appliance that this service belongs to.
     #[must_use]
-    pub const fn new(
-        manager: Peer<ProvisionManager>,
-        supervisor: Peer<ProvisionSupervisor>,
-        told: Option<File>,
-    ) -> Self {
+    pub fn of(service: &Service) -> Self {
         Self {
-            manager,
-            supervisor,
-            told,
+            manager: service.peer(0),
+            supervisor: service.peer(0),
+            update: service.peer(0),
+            told: service.take_file(Purpose::ToldPassword).map(File::from),
+            sticks: service.later_files(Purpose::Stick),
         }
+    }
+}
+
+impl std::fmt::Debug for Appliance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appliance").finish_non_exhaustive()
     }
 }
 
@@ -67,7 +85,8 @@ impl World for Appliance {
             OperatorRequest::Manager(
                 ManagerRequest::Commit { .. } | ManagerRequest::Confirm { .. } | ManagerRequest::Rollback { .. },
             ) => LONG_PATIENCE,
-            OperatorRequest::SerialPin | OperatorRequest::Manager(ManagerRequest::Status) => SHORT_PATIENCE,
+            OperatorRequest::SerialPin
+            | OperatorRequest::Manager(ManagerRequest::Configuration | ManagerRequest::Status) => SHORT_PATIENCE,
             _ => PATIENCE,
         };
         match self.manager.call(request, patience) {
@@ -93,5 +112,17 @@ impl World for Appliance {
         let text = std::str::from_utf8(bytes.get(..length)?).ok()?;
         let first = text.lines().next().filter(|line| !line.is_empty())?;
         Some(SecretString::new(first.to_owned()))
+    }
+
+    fn update(&mut self, request: &UpdateRequest) -> Result<UpdateReply, String> {
+        match self.update.call(request, LONG_PATIENCE) {
+            Ok(UpdateReply::Refused(why)) => Err(why),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(format!("the update service does not answer: {error}")),
+        }
+    }
+
+    fn stick(&mut self) -> Option<File> {
+        (self.sticks)().map(File::from)
     }
 }

@@ -10,6 +10,7 @@ use crate::rate::Standing;
 use crate::snapshot::{Published, RoutePlan};
 use crate::stages::event::{Ended, record};
 use crate::stages::headers::{HeaderPlan, Own};
+use crate::stages::waf::{self, End, Guard};
 use crate::stages::{Admitted, Denial, Findings, admit, mask};
 use crate::upload::Upload;
 use crate::upstream::{Connection, UpstreamFault, UpstreamStep};
@@ -27,6 +28,8 @@ use std::time::Instant;
 pub(crate) trait Client {
     /// The version to which responses are framed.
     fn version(&self) -> Version;
+    /// The protocol as rules name it.
+    fn protocol(&self) -> &'static str;
     /// Appends more of the request's body to `data`. May be dropped and called again.
     fn poll_body(&mut self, cx: &mut Context<'_>, data: &mut Vec<u8>) -> Poll<Result<Step, BodyFault>>;
     /// Notices that the client is no longer there to be answered: it reset the stream or ended the connection. To be asked once all of
@@ -97,6 +100,15 @@ impl From<Denial> for Failure {
     }
 }
 
+impl From<waf::Refusal> for Failure {
+    fn from(refusal: waf::Refusal) -> Self {
+        match refusal {
+            waf::Refusal::Answer(denial) => Self::Denied(denial),
+            waf::Refusal::Drop(denial) => Self::Cut(Some(denial)),
+        }
+    }
+}
+
 impl From<Gone> for Failure {
     fn from(Gone: Gone) -> Self {
         Self::Cut(None)
@@ -137,8 +149,13 @@ pub(crate) async fn run<C: Client>(peer: &Peer, timer: &Timer, head: &RequestHea
         sent: 0,
         read: !head.awaits_end(),
     };
+    let (mut guard, mut route) = (None, None);
     let outcome = match admit(peer, &service, head, &mut findings).await {
-        Ok(admitted) => exchange.forward(&admitted, client).await,
+        Ok(admitted) => {
+            guard = Guard::begin(peer, &service, &exchange.id);
+            route = Some(&admitted.route.name);
+            exchange.forward(&admitted, client, &mut guard).await
+        }
         Err(denial) => Err(Failure::Denied(denial)),
     };
     let persistent = head.persistence() == Persistence::KeepAlive && exchange.read;
@@ -157,6 +174,7 @@ pub(crate) async fn run<C: Client>(peer: &Peer, timer: &Timer, head: &RequestHea
                 status: denial.status,
                 standing: findings.standing,
                 retry_after: denial.retry_after,
+                location: denial.location.as_deref(),
                 incident,
                 keep: persistent,
             };
@@ -182,6 +200,16 @@ pub(crate) async fn run<C: Client>(peer: &Peer, timer: &Timer, head: &RequestHea
             micros,
         },
     );
+    if let Some(guard) = guard {
+        let end = End {
+            service: &service,
+            route,
+            head,
+            incident,
+            status,
+        };
+        guard.finish(peer, &end);
+    }
     after
 }
 
@@ -201,6 +229,7 @@ pub(crate) async fn refuse<C: Client>(
         status: denial.status,
         standing: None,
         retry_after: denial.retry_after,
+        location: None,
         incident,
         keep: false,
     };
@@ -229,6 +258,7 @@ struct Refused<'a> {
     status: u16,
     standing: Option<Standing>,
     retry_after: Option<u64>,
+    location: Option<&'a str>,
     incident: IncidentId,
     keep: bool,
 }
@@ -250,6 +280,7 @@ impl Refused<'_> {
                 retry_after: self.retry_after,
                 authenticate: self.status == 401,
                 content_type: Some(page.content_type),
+                location: self.location,
             },
             framing: if is_head {
                 ResponseFraming::None {
@@ -269,7 +300,12 @@ impl Refused<'_> {
 
 impl Exchange<'_> {
     /// Sends the request to an upstream and its response to the client; gives the status.
-    async fn forward<C: Client>(&mut self, admitted: &Admitted<'_>, client: &mut C) -> Result<u16, Failure> {
+    async fn forward<C: Client>(
+        &mut self,
+        admitted: &Admitted<'_>,
+        client: &mut C,
+        guard: &mut Option<Guard<'_>>,
+    ) -> Result<u16, Failure> {
         let mut request = Buffer::take();
         write_request(self.peer, self.service, self.head, admitted, &self.id, &mut request)?;
         let mut upload = Upload::new(self);
@@ -287,8 +323,20 @@ impl Exchange<'_> {
                 step.map_err(|Expired| Denial::new(Verdict::Limit, 408, "the end of an empty body did not come"))?;
             upload.take(self, step, &mut request)?;
         }
+        let mut invited = false;
+        if let Some(guard) = guard {
+            guard.request_head(self.head, client.protocol())?;
+            if !self.read && guard.wants_request_body() {
+                if self.head.expects_continue() {
+                    client.proceed().await?;
+                    invited = true;
+                }
+                upload.hold(self, client, guard, &mut request).await?;
+            }
+            guard.request_end()?;
+        }
         if !self.read {
-            if self.head.expects_continue() {
+            if self.head.expects_continue() && !invited {
                 client.proceed().await?;
             }
             // What has come already leaves together with the head.
@@ -297,7 +345,8 @@ impl Exchange<'_> {
         let (connection, response) = self.ask(admitted.route, client, &request, &mut upload).await?;
         drop(request);
         drop(upload);
-        self.answer(admitted, client, connection, &response).await
+        self.answer(admitted, client, connection, &response, guard.as_mut())
+            .await
     }
 
     /// Sends the request, to another server or once more where that is safe, until one answers.
@@ -430,6 +479,7 @@ impl Exchange<'_> {
         client: &mut C,
         mut connection: Connection,
         response: &ResponseHead,
+        guard: Option<&mut Guard<'_>>,
     ) -> Result<u16, Failure> {
         let status = response.status();
         let keep = self.head.persistence() == Persistence::KeepAlive && self.read;
@@ -440,11 +490,26 @@ impl Exchange<'_> {
                 status: status.code(),
                 standing: admitted.standing,
                 retry_after: None,
+                location: None,
                 incident: self.incident,
                 keep,
             };
             page.send(client).await?;
             return Ok(status.code());
+        }
+        let patience = admitted.route.upstreams.response_timeout;
+        let mut decoder = BodyDecoder::for_response(response.framing(), &Limits::default());
+        let mut held = None;
+        if let Some(guard) = guard {
+            guard.response_head(response)?;
+            if guard.wants_response_body(response)? {
+                held = Some(
+                    self.hold(patience, client, &mut connection, &mut decoder, guard)
+                        .await
+                        .map_err(before_begin)?,
+                );
+            }
+            guard.response_end()?;
         }
         let mut pipe = Pipe::default();
         client.begin(&Reply {
@@ -457,20 +522,23 @@ impl Exchange<'_> {
                 retry_after: None,
                 authenticate: false,
                 content_type: None,
+                location: None,
             },
             framing: pipe.framing(response.framing().towards(client.version())),
             keep,
         })?;
-        let mut decoder = BodyDecoder::for_response(response.framing(), &Limits::default());
-        let trailers = self
-            .relay(
-                admitted.route.upstreams.response_timeout,
-                client,
-                &mut connection,
-                &mut decoder,
-                &mut pipe,
-            )
-            .await?;
+        let mut over = None;
+        if let Some(held) = held {
+            self.pass(&held.content, client, &mut pipe).await?;
+            over = held.over;
+        }
+        let trailers = match over {
+            Some(trailers) => self.close(trailers, client, &mut pipe).await?,
+            None => {
+                self.relay(patience, client, &mut connection, &mut decoder, &mut pipe)
+                    .await?
+            }
+        };
         // The upstream's part is over whatever the client does with its copy. A body on a request that rarely has one may have been
         // overlooked there and be taken for the next request, and one that wrongly follows the answer to HEAD for the next response.
         let certain = !self.head.body_is_unusual() && self.head.method() != Method::Head;
@@ -479,6 +547,39 @@ impl Exchange<'_> {
         }
         client.end(trailers.as_ref()).await?;
         Ok(status.code())
+    }
+
+    /// Reads the content for inspection, up to its end or to where no more is inspected.
+    async fn hold<C: Client>(
+        &mut self,
+        patience: u64,
+        client: &mut C,
+        connection: &mut Connection,
+        decoder: &mut BodyDecoder,
+        guard: &mut Guard<'_>,
+    ) -> Result<HeldBody, Failure> {
+        let mut content = Buffer::take();
+        while guard.wants_more() {
+            let (step, consumed) = connection.decode(decoder).map_err(broken)?;
+            match step {
+                UpstreamStep::Data(range) => {
+                    let piece = connection.unread().get(range).unwrap_or_default();
+                    guard.response_body(piece)?;
+                    content.extend_from_slice(piece);
+                    connection.consume(consumed);
+                }
+                UpstreamStep::End => {
+                    connection.consume(consumed);
+                    let over = Some(decoder.take_trailers());
+                    return Ok(HeldBody { content, over });
+                }
+                UpstreamStep::Pending => {
+                    connection.consume(consumed);
+                    self.fill(patience, client, connection, decoder, false).await?;
+                }
+            }
+        }
+        Ok(HeldBody { content, over: None })
     }
 
     /// Sends the content on as it comes; gives the trailers.
@@ -490,62 +591,111 @@ impl Exchange<'_> {
         decoder: &mut BodyDecoder,
         pipe: &mut Pipe,
     ) -> Result<Option<Fields>, Failure> {
-        let cut = |refusal| Failure::Cut(Some(unanswered(&UpstreamFault::Refused(refusal))));
         loop {
-            let (step, consumed) = connection.decode(decoder).map_err(cut)?;
+            let (step, consumed) = connection.decode(decoder).map_err(broken)?;
             match step {
                 UpstreamStep::Data(range) => {
                     let piece = connection.unread().get(range).unwrap_or_default();
-                    self.sent += u64::try_from(piece.len()).unwrap_or(0);
-                    if pipe.is_empty() {
-                        client.data(piece).await?;
-                    } else {
-                        let mut changed = Buffer::take();
-                        pipe.data(piece, &mut changed);
-                        client.data(&changed).await?;
-                    }
+                    self.pass(piece, client, pipe).await?;
                     connection.consume(consumed);
                 }
                 UpstreamStep::End => {
                     connection.consume(consumed);
-                    if !pipe.is_empty() {
-                        let mut rest = Buffer::take();
-                        pipe.end(&mut rest);
-                        client.data(&rest).await?;
-                    }
-                    let trailers = pipe.trailers(decoder.take_trailers());
-                    return Ok(trailers.and_then(|trailers| self.service.headers.trailers(trailers)));
+                    return self.close(decoder.take_trailers(), client, pipe).await;
                 }
                 UpstreamStep::Pending => {
                     connection.consume(consumed);
-                    // Only what would wait is sent alone: head and body leave together where both have come.
-                    let ready = poll_fn(|cx| Poll::Ready(connection.poll_fill(cx))).await;
-                    let filled = match ready {
-                        Poll::Ready(filled) => Ok(filled),
-                        Poll::Pending => {
-                            client.flush().await?;
-                            let next = poll_fn(|cx| {
-                                if let Poll::Ready(filled) = connection.poll_fill(cx) {
-                                    return Poll::Ready(Ok(filled));
-                                }
-                                client.poll_gone(cx).map(|()| Err(Gone))
-                            });
-                            match self.timer.within(patience, next).await {
-                                Ok(Ok(filled)) => Ok(filled),
-                                Ok(Err(Gone)) => return Err(Gone.into()),
-                                Err(Expired) => Err(Expired),
-                            }
-                        }
-                    };
-                    match filled {
-                        Ok(Ok(0)) => decoder.finish().map_err(cut)?,
-                        Ok(Ok(_)) => {}
-                        Ok(Err(error)) => return Err(Failure::Cut(Some(unanswered(&UpstreamFault::Socket(error))))),
-                        Err(Expired) => return Err(Failure::Cut(Some(unanswered(&UpstreamFault::Timeout)))),
-                    }
+                    self.fill(patience, client, connection, decoder, true).await?;
                 }
             }
         }
+    }
+
+    /// Sends a piece of content on.
+    async fn pass<C: Client>(&mut self, piece: &[u8], client: &mut C, pipe: &mut Pipe) -> Result<(), Failure> {
+        self.sent += u64::try_from(piece.len()).unwrap_or(0);
+        if pipe.is_empty() {
+            client.data(piece).await?;
+        } else {
+            let mut changed = Buffer::take();
+            pipe.data(piece, &mut changed);
+            client.data(&changed).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what the stages had kept back; gives the trailers that go on.
+    async fn close<C: Client>(
+        &self,
+        trailers: Option<Fields>,
+        client: &mut C,
+        pipe: &mut Pipe,
+    ) -> Result<Option<Fields>, Failure> {
+        if !pipe.is_empty() {
+            let mut rest = Buffer::take();
+            pipe.end(&mut rest);
+            client.data(&rest).await?;
+        }
+        let trailers = pipe.trailers(trailers);
+        Ok(trailers.and_then(|trailers| self.service.headers.trailers(trailers)))
+    }
+
+    /// Waits for more of the response. With `flush`, what the client could have already is sent before.
+    async fn fill<C: Client>(
+        &self,
+        patience: u64,
+        client: &mut C,
+        connection: &mut Connection,
+        decoder: &mut BodyDecoder,
+        flush: bool,
+    ) -> Result<(), Failure> {
+        // Only what would wait is sent alone: head and body leave together where both have come.
+        let ready = poll_fn(|cx| Poll::Ready(connection.poll_fill(cx))).await;
+        let filled = match ready {
+            Poll::Ready(filled) => Ok(filled),
+            Poll::Pending => {
+                if flush {
+                    client.flush().await?;
+                }
+                let next = poll_fn(|cx| {
+                    if let Poll::Ready(filled) = connection.poll_fill(cx) {
+                        return Poll::Ready(Ok(filled));
+                    }
+                    client.poll_gone(cx).map(|()| Err(Gone))
+                });
+                match self.timer.within(patience, next).await {
+                    Ok(Ok(filled)) => Ok(filled),
+                    Ok(Err(Gone)) => return Err(Gone.into()),
+                    Err(Expired) => Err(Expired),
+                }
+            }
+        };
+        match filled {
+            Ok(Ok(0)) => decoder.finish().map_err(broken),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Failure::Cut(Some(unanswered(&UpstreamFault::Socket(error))))),
+            Err(Expired) => Err(Failure::Cut(Some(unanswered(&UpstreamFault::Timeout)))),
+        }
+    }
+}
+
+/// Content of a response that was held back.
+struct HeldBody {
+    content: Buffer,
+    /// The trailers, where the content is over.
+    over: Option<Option<Fields>>,
+}
+
+/// A response that breaks the framing in its middle.
+fn broken(refusal: Refusal) -> Failure {
+    Failure::Cut(Some(unanswered(&UpstreamFault::Refused(refusal))))
+}
+
+/// What fails before the response has begun can still be told to the client, if there is one.
+fn before_begin(failure: Failure) -> Failure {
+    match failure {
+        Failure::Cut(Some(denial)) if denial.verdict == Verdict::Upstream => Failure::Denied(denial),
+        other => other,
     }
 }
 

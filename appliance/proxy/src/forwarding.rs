@@ -9,6 +9,8 @@ use redan_http1::{Authority, FieldLines, FieldName, FieldValue, Persistence, Req
 use redan_ipc::messages::traffic::Verdict;
 use std::net::IpAddr;
 
+const ACCEPT_ENCODING: FieldName<'static> = FieldName::constant("accept-encoding");
+const IDENTITY: FieldValue<'static> = FieldValue::constant("identity");
 const X_REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
 
 /// What the proxy says about where a request came from. The same for every request of a connection that names the same host.
@@ -62,10 +64,18 @@ pub(crate) fn write_request(
             other.insert(fresh)
         }
     };
+    // What is compressed cannot be inspected.
+    let inspected = service.waf.as_ref().is_some_and(|waf| waf.response_bodies);
     let mut writer = RequestWriter::begin(out, head.method(), target, head.authority());
     writer.forward_if(head.fields(), |field| {
-        withheld(field.name().as_bytes()).is_none() && authenticate::credential(&service.key_header, field).is_none()
+        let compressed = inspected && field.is("accept-encoding");
+        !compressed
+            && withheld(field.name().as_bytes()).is_none()
+            && authenticate::credential(&service.key_header, field).is_none()
     });
+    if inspected {
+        writer.field(ACCEPT_ENCODING, IDENTITY);
+    }
     writer.lines(&origin.lines);
     if let Ok(id) = FieldValue::new(id) {
         writer.field(X_REQUEST_ID, id);

@@ -11,6 +11,7 @@
 //! | `connection` | HTTP/1.1 and HTTP/2 with clients |
 //! | `stages` | what a request passes, in order |
 //! | `exchange` | one request and its response, whatever the client speaks; `forwarding` writes its head, `upload` its body |
+//! | `waf` | rules of the web application firewall, and what they found on its way to the vault |
 //! | `withheld` | what clients may not tell upstreams |
 //! | [`body`] | content and trailers on their way through |
 //! | `upstream` | servers, their health, connections to them |
@@ -42,7 +43,9 @@ mod stages;
 mod tls;
 mod upload;
 mod upstream;
+mod waf;
 mod withheld;
 mod worker;
 
 pub use proxy::{CommitError, Proxy, Wires};
+pub use tls::HandshakeSigner;

@@ -1,7 +1,7 @@
 //! The proxy's process: sandboxed and wired by the supervisor.
 #![forbid(unsafe_code)]
 
-use redan_ipc::messages::ManagerProxy;
+use redan_ipc::messages::{ManagerProxy, ProxySigner};
 use redan_proxy::{Proxy, Wires, apply};
 use redan_service::{Service, chain};
 use redan_types::Process;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     };
     let service = &service;
     let wires = (0..service.threads()).map(|index| Wires {
-        signer: service.peer(index),
+        signer: Box::new(service.peer::<ProxySigner>(index)),
         vault: Box::new(move || service.async_peer(index)),
         pulse: Some(service.pulse()),
     });

@@ -2,10 +2,11 @@
 
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::tls::HandshakeSigner;
 use crate::worker::{self, Order, Start};
-use redan_ipc::messages::{ProxySigner, ProxyVault};
+use redan_ipc::messages::ProxyVault;
 use redan_ipc::slice::ProxySlice;
-use redan_service::{AsyncPeer, ListenerSet, Peer, Pulse};
+use redan_service::{AsyncPeer, ListenerSet, Pulse};
 use redan_types::Generation;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 /// The wires of one thread.
 pub struct Wires<'w> {
     /// To the vault's signer of the same number.
-    pub signer: Peer<ProxySigner>,
+    pub signer: Box<dyn HandshakeSigner + Send>,
     /// Makes the wire for identities, audit and telemetry; called within the context of the thread's runtime.
     pub vault: Box<dyn FnOnce() -> AsyncPeer<ProxyVault> + 'w>,
     /// The thread's sign of life.
@@ -95,7 +96,13 @@ impl Proxy {
     /// # Errors
     /// Every reason why it cannot be taken.
     pub fn prepare(&self, generation: Generation, slice: &ProxySlice) -> Result<(), Vec<String>> {
-        let compiled = Snapshot::compile(generation, slice, &self.shared);
+        let compile = || Snapshot::compile(generation, slice, &self.shared);
+        // Rule sets take a second; what has none is compiled at once.
+        let compiled = if slice.services.iter().any(|service| service.waf.is_some()) {
+            redan_service::aside(compile).map_err(|error| vec![format!("no thread to compile on: {error}")])?
+        } else {
+            compile()
+        };
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         versions.prepared = None;
         versions.prepared = Some(Arc::new(compiled?));

@@ -4,6 +4,7 @@ use crate::rate::Cells;
 use crate::source::Sources;
 use crate::tls::Tickets;
 use crate::upstream::Upstream;
+use crate::waf::Library;
 use redan_ipc::slice::HealthCheck;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     upstreams: Mutex<Known>,
     tickets: OnceLock<Tickets>,
     tickets_tls12: OnceLock<Tickets>,
+    pub(crate) waf: Library,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,7 @@ impl Shared {
             upstreams: Mutex::default(),
             tickets: OnceLock::new(),
             tickets_tls12: OnceLock::new(),
+            waf: Library::new(),
         }
     }
 

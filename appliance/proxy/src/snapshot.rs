@@ -5,11 +5,12 @@ use crate::shared::Shared;
 use crate::stages::headers::HeaderPlan;
 use crate::tls::{Names, RemoteKey, Tickets, server_config};
 use crate::upstream::Upstream;
+use crate::waf::{Loading, WafPlan};
 use redan_http1::Method;
 use redan_identity::table::DecisionTable;
 use redan_ipc::messages::vault::Certificate;
 use redan_ipc::slice::{ConnectionLimits, Page, ProxySlice, PublishedService, RequestLimits, TlsVersion, Upstreams};
-use redan_types::{Generation, HostName, Port, ServiceName};
+use redan_types::{Generation, HostName, Port, RouteName, ServiceName};
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
@@ -50,11 +51,14 @@ pub(crate) struct Published {
     pub(crate) mask_errors: bool,
     /// Whether TLS 1.2 is allowed.
     pub(crate) tls12: bool,
+    /// The web application firewall; `None`: requests are not inspected.
+    pub(crate) waf: Option<WafPlan>,
 }
 
 /// A route.
 #[derive(Debug)]
 pub(crate) struct RoutePlan {
+    pub(crate) name: RouteName,
     /// Whole segments without a '/' at the end: empty for everything.
     pub(crate) prefix: String,
     /// Empty: all.
@@ -94,12 +98,13 @@ impl Snapshot {
     pub(crate) fn compile(generation: Generation, slice: &ProxySlice, shared: &Shared) -> Result<Self, Vec<String>> {
         let mut reasons = Vec::new();
         let mut sites: BTreeMap<SocketAddr, (Names, Vec<Arc<Published>>)> = BTreeMap::new();
+        let mut loading = shared.waf.loading();
         for service in &slice.services {
             let name = &service.name;
             let mut complain = |what: String| reasons.push(format!("service {name}: {what}"));
             let tls12 = service.tls == TlsVersion::Tls12;
             let key = certified(&service.certificate, &service.hosts, tls12, &mut complain);
-            let published = Published::compile(service, shared, &mut complain);
+            let published = Published::compile(service, slice, shared, &mut loading, &mut complain);
             let (Some(key), Some(published)) = (key, published) else {
                 continue;
             };
@@ -151,7 +156,13 @@ impl Site {
 }
 
 impl Published {
-    fn compile(service: &PublishedService, shared: &Shared, complain: &mut impl FnMut(String)) -> Option<Self> {
+    fn compile(
+        service: &PublishedService,
+        slice: &ProxySlice,
+        shared: &Shared,
+        loading: &mut Loading<'_>,
+        complain: &mut impl FnMut(String),
+    ) -> Option<Self> {
         if service.hosts.is_empty() {
             complain("it has no host names".into());
         }
@@ -188,6 +199,7 @@ impl Published {
                 complain("it has no upstream".into());
             }
             routes.push(RoutePlan {
+                name: route.name.clone(),
                 prefix: route.path.trim_end_matches('/').to_owned(),
                 methods,
                 access,
@@ -199,6 +211,16 @@ impl Published {
                 upstreams: UpstreamPlan::compile(&route.upstreams, shared),
             });
         }
+        let waf = match &service.waf {
+            None => None,
+            Some(policy) => match loading.plan(&service.name, policy, &slice.rule_sets) {
+                Ok(plan) => Some(plan),
+                Err(reason) => {
+                    complain(format!("web application firewall: {reason}"));
+                    return None;
+                }
+            },
+        };
         Some(Self {
             name: service.name.clone(),
             hosts: service.hosts.clone(),
@@ -210,6 +232,7 @@ impl Published {
             fallback: service.fallback.clone(),
             mask_errors: service.mask_errors,
             tls12: service.tls == TlsVersion::Tls12,
+            waf,
         })
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::body::{Encoder, Step};
 use crate::buffer::Buffer;
-use crate::clock::Moment;
+use crate::clock::{Expired, Moment};
 use crate::exchange::{BodyFault, Client, Exchange, Failure};
+use crate::stages::waf::Guard;
 use crate::stages::{Denial, limits};
 use redan_http1::Refusal;
 use redan_ipc::messages::traffic::Verdict;
+use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 /// Content that leaves together, if it is there together.
@@ -68,6 +70,29 @@ impl Upload {
         } else {
             self.take(exchange, Ok(Step::Data), out)
         }
+    }
+
+    /// Reads the body for inspection, up to its end or to where no more is inspected. What it was is framed behind the head, which has
+    /// not left yet.
+    pub(crate) async fn hold<C: Client>(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        client: &mut C,
+        guard: &mut Guard<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        while !exchange.read && guard.wants_request_body() {
+            let content = &mut self.content;
+            let next = poll_fn(|cx| client.poll_body(cx, content));
+            let step = exchange.timer.until(self.pace.deadline, next).await;
+            let step = step.map_err(|Expired| Denial::new(Verdict::Limit, 408, "the body came too slowly"))?;
+            guard.request_body(&self.content)?;
+            self.take(exchange, Ok(Step::Data), out)?;
+            if step != Ok(Step::Data) {
+                self.take(exchange, step, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// Frames what came for the upstream.

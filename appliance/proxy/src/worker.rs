@@ -8,11 +8,12 @@ use crate::incident::Incidents;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stages::authenticate::Keys;
-use crate::tls::install_signer;
+use crate::tls::{HandshakeSigner, install_signer};
 use crate::upstream::{Pool, watch};
+use crate::waf::found::Found;
+use redan_ipc::messages::ProxyVault;
 use redan_ipc::messages::vault::ProxyVaultRequest;
-use redan_ipc::messages::{ProxySigner, ProxyVault};
-use redan_service::{AsyncPeer, ListenerSet, Peer, Pulse};
+use redan_service::{AsyncPeer, ListenerSet, Pulse};
 use redan_types::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -43,7 +44,7 @@ pub(crate) enum Order {
 pub(crate) struct Start {
     pub(crate) index: u16,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) signer: Peer<ProxySigner>,
+    pub(crate) signer: Box<dyn HandshakeSigner + Send>,
     pub(crate) vault: AsyncPeer<ProxyVault>,
     pub(crate) pulse: Option<Pulse>,
     pub(crate) orders: UnboundedReceiver<Order>,
@@ -61,6 +62,7 @@ pub(crate) struct Worker {
     pub(crate) keys: Keys,
     pub(crate) counters: Counters,
     pub(crate) audit: Audit,
+    pub(crate) found: Found,
     pub(crate) incidents: Incidents,
     /// Handshakes under way.
     pub(crate) handshakes: Cell<u32>,
@@ -107,6 +109,7 @@ async fn work(start: Start) {
         keys: Keys::default(),
         counters: Counters::default(),
         audit: Audit::default(),
+        found: Found::default(),
         incidents: Incidents::new(),
         handshakes: Cell::new(0),
         shared,
@@ -131,6 +134,7 @@ async fn work(start: Start) {
     }
     drop(listening);
     worker.audit.close(now());
+    worker.found.send(&worker.vault);
     let until = Instant::now() + FAREWELL;
     while (worker.counters.open() > 0 || !worker.audit.is_empty()) && Instant::now() < until {
         worker.clock.evict(None);
@@ -149,6 +153,9 @@ async fn tick(worker: Rc<Worker>, pulse: Option<Pulse>) {
             && let Some(pulse) = &pulse
         {
             pulse.beat();
+        }
+        if count % 2 == 0 {
+            worker.counters.lost(worker.found.send(&worker.vault));
         }
         if count % 10 == 0 {
             let sample = worker.counters.take(now());

@@ -30,10 +30,14 @@ pub(crate) enum CommandError {
     NobodyListens(PathBuf),
     #[error("{} belongs to somebody else: run this command as root, or as the user that started the appliance", .0.display())]
     NotAllowed(PathBuf),
+    #[error("{}: there are no rule files (*.conf) here", .0.display())]
+    NoRules(PathBuf),
     #[error("no service {0} runs")]
     NoProcess(String),
     #[error("nothing waits for confirmation")]
     NothingPending,
+    #[error("there is no event {0}, or it is not kept any more")]
+    NoEvent(u64),
     #[error("there is no version {0}")]
     NoVersion(redan_types::Generation),
     #[error("no configuration runs yet")]
@@ -42,6 +46,13 @@ pub(crate) enum CommandError {
     Read { path: PathBuf, source: io::Error },
     #[error("refused: {0}")]
     Refused(String),
+    #[error("{}", path.display())]
+    Sample {
+        path: PathBuf,
+        source: redan_waf::sample::SampleError,
+    },
+    #[error("the rule set has more than {0} files")]
+    TooManyRuleFiles(usize),
     #[error("cannot run {}, which belongs beside this command", path.display())]
     Verifier { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]
@@ -51,7 +62,9 @@ pub(crate) enum CommandError {
 impl CommandError {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoConfiguration | Self::NoVersion(_) | Self::NothingPending | Self::Refused(_) => BAD_NEWS,
+            Self::NoConfiguration | Self::NoEvent(_) | Self::NoVersion(_) | Self::NothingPending | Self::Refused(_) => {
+                BAD_NEWS
+            }
             _ => UNUSABLE,
         }
     }

@@ -1,6 +1,6 @@
 //! `redan`: the operator's command.
 //!
-//! `redan config check`, `diff` and `reference` work on files alone; everything else asks the manager of a running appliance over the
+//! `redan config check`, `diff`, `reference` and `redan waf check`, `explain` work on files alone; everything else asks the manager of a running appliance over the
 //! operators' socket ([`appliance`]). One file for each group of commands; each gives an [`Output`], which is printed here. Secrets
 //! are read from the terminal or standard input, never from arguments, which everybody on the machine can see.
 #![forbid(unsafe_code)]
@@ -16,6 +16,8 @@ mod password;
 mod status;
 mod table;
 mod transaction;
+mod vault;
+mod waf;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -98,7 +100,9 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Status { pid: Some(service), .. } => status::pid(&open()?, &service),
         Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
+        Command::Vault(command) => vault::run(&open()?, &command),
         Command::User(command) => accounts::users(&open()?, command),
+        Command::Waf(command) => waf::run(command, open),
     }
 }
 

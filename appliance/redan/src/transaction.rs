@@ -94,6 +94,18 @@ pub(crate) fn apply(
             _ => return Err(CommandError::Answer("what came")),
         }
     }
+    commit(appliance, document, confirm_within, comment, base, text)
+}
+
+/// Commits a document that was made from the version `base`; `text` is what has been said before.
+pub(crate) fn commit(
+    appliance: &Appliance,
+    document: String,
+    confirm_within: Duration,
+    comment: String,
+    base: Option<Generation>,
+    mut text: String,
+) -> Result<Output, CommandError> {
     let request = ManagerRequest::Commit {
         document,
         confirm_within: u32::try_from(confirm_within.as_secs()).unwrap_or(u32::MAX),

@@ -156,3 +156,138 @@ fn a_missing_verifier_is_named() {
         "{err}"
     );
 }
+
+/// A folder with a small rule set, and a request against it.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn rules(text: &str, request: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("set/rules")).unwrap();
+    std::fs::write(
+        folder.path().join("set/crs-setup.conf"),
+        "SecDefaultAction \"phase:2,log,pass\"\n",
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("set/rules/a.conf"), text).unwrap();
+    std::fs::write(folder.path().join("set/rules/words.data"), "needle\n").unwrap();
+    std::fs::write(folder.path().join("request"), request).unwrap();
+    folder
+}
+
+#[test]
+fn a_rule_set_is_reported() {
+    let folder = rules(
+        "SecRule ARGS \"@rx a(?!b)\" \"id:1,phase:2,block,tag:paranoia-level/2\"\nSecRule ARGS \"@pmFromFile words.data\" \"id:2,phase:1\"\n",
+        "",
+    );
+    let (code, out, err) = said(&redan(folder.path(), &["waf", "check", "set"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for line in [
+        "files     2 rule files, 1 data files; set-up: set/crs-setup.conf\n",
+        "rules     2 (a chain counts as one), after 7 of the appliance's own\n",
+        "paranoia  level 1: 0, 2: 1, 3: 0, 4: 0; 1 rules tell none\n",
+        "patterns  1, of which 1 need the backtracking engine\n          1  a.conf:1\n",
+    ] {
+        assert!(out.contains(line), "{line}{out}");
+    }
+    let (code, out, _) = said(&redan(folder.path(), &["waf", "check", "--json", "set"]));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &json["good"], &json["rules"]),
+        (Some(0), &true.into(), &2.into())
+    );
+}
+
+#[test]
+fn every_mistake_in_rules_is_shown_with_its_line() {
+    let folder = rules(
+        "# a comment\nSecRule ARGS \"@rx foo(\" \"id:1,phase:2,deny\"\nSecRule ARGS \"@rx x\" \"id:2,phase:2,blok,chain\"\n    \
+         SecRule ARGS \"@rx y\"\nSecFoo On\nSecRule ARGS \"@rx open\nSecRule ARGS \"@pmFromFile no.data\" \"id:3,phase:2\"\n\
+         SecRule ARGS \"@rx z\" \"id:1,phase:2\"\n",
+        "",
+    );
+    let (code, out, _) = said(&redan(folder.path(), &["waf", "check", "set"]));
+    assert_eq!(code, Some(1), "{out}");
+    for (line, what) in [
+        (
+            2,
+            "error: operator: @rx: at byte 3 of the pattern: the group has no closing\n       parenthesis\n",
+        ),
+        (3, "error: unknown action \"blok\"\n"),
+        (5, "error: unknown directive \"SecFoo\"\n"),
+        (6, "error: a quote is not closed\n"),
+        (7, "error: operator: @pmFromFile: the file \"no.data\" is missing\n"),
+        (8, "error: rule id 1 is used twice\n"),
+    ] {
+        assert!(
+            out.contains(&format!("{what} --> set/rules/a.conf:{line}\n")),
+            "{line}: {out}"
+        );
+    }
+    assert!(out.ends_with("6 mistakes: the rule set is refused whole\n"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+}
+
+#[test]
+fn what_is_no_rule_set_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = said(&redan(folder.path(), &["waf", "check", "."]));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(2), "redan: .: there are no rule files (*.conf) here\n")
+    );
+    let (code, _, err) = said(&redan(folder.path(), &["waf", "check", "absent"]));
+    assert_eq!(
+        (code, err.starts_with("redan: absent: No such file")),
+        (Some(2), true),
+        "{err}"
+    );
+    let (code, _, err) = said(&redan(folder.path(), &["waf", "check", "/dev/null"]));
+    assert_eq!((code, err.as_str()), (Some(2), "redan: /dev/null: this is no file\n"));
+}
+
+#[test]
+fn a_request_is_explained() {
+    let rule = "SecRule ARGS \"@contains needle\" \"id:5,phase:2,t:lowercase,deny,status:403,msg:'A needle',\
+                logdata:'%{MATCHED_VAR_NAME}',severity:CRITICAL\"\nSecAction \"id:6,phase:1,pass,nolog\"\n";
+    let folder = rules(rule, "GET /?q=a%20NEEDLE%0a HTTP/1.1\nHost: example.org\n");
+    let explain = |more: &[&str]| {
+        let arguments = [&["waf", "explain", "set", "--request", "request"], more].concat();
+        said(&redan(folder.path(), &arguments))
+    };
+    let (code, out, err) = explain(&[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for text in [
+        "Phase 2, request body\n  5         A needle\n            critical\n            variable  ARGS:q\n            \
+         value     a needle\\n\n            data      ARGS:q\n            rule at   a.conf:1\n",
+        "Verdict   is refused with status 403 in phase 2 by rule 5, where the service\n          blocks\n",
+    ] {
+        assert!(out.contains(text), "{text}{out}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    assert!(
+        !out.contains("  6  ") && explain(&["--all"]).1.contains("  6  "),
+        "{out}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--json"]).1).unwrap();
+    assert_eq!(json["verdict"]["rule"], 5);
+    assert_eq!(json["matches"][0]["value"], "a needle\n");
+}
+
+#[test]
+fn what_is_no_request_is_said_with_its_line() {
+    let folder = rules(
+        "SecAction \"id:6,phase:1,pass,nolog\"\n",
+        "GET / HTTP/1.1\nHost example.org\n",
+    );
+    let (code, _, err) = said(&redan(
+        folder.path(),
+        &["waf", "explain", "set", "--request", "request"],
+    ));
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            Some(2),
+            "redan: request: line 2: this is no header: it has no colon (an empty line ends the headers)\n"
+        )
+    );
+}

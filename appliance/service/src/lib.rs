@@ -5,21 +5,25 @@
 //! asks for its peers ([`Service::peer`], [`Service::serve`]), and says [`Service::ready`] once it can do its work. It may touch
 //! the control channel on descriptor 3 and what comes through it, nothing else.
 
+mod aside;
 mod control;
 mod hub;
 mod inherited;
 mod peer;
 mod pulse;
+mod supply;
 
+pub use aside::aside;
 pub use hub::ListenerSet;
 pub use inherited::control_channel;
 #[cfg(feature = "tokio")]
 pub use peer::AsyncPeer;
 pub use peer::Peer;
 pub use pulse::Pulse;
+pub use supply::{Supply, Teller};
 
 use hub::Hub;
-use redan_ipc::messages::control::{End, FromService, Purpose};
+use redan_ipc::messages::control::{End, FromService, Purpose, Report};
 use redan_ipc::{Channel, IpcError, Pair, Responder};
 use redan_sandbox::{Proof, SandboxError};
 use redan_types::{Mode, Process};
@@ -130,6 +134,25 @@ impl Service {
         self.hub.take_file(purpose)
     }
 
+    /// Takes files of a purpose that the supervisor passes later, for another thread to ask now and then.
+    #[must_use]
+    pub fn later_files(&self, purpose: Purpose) -> Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move || hub.take_file(purpose))
+    }
+
+    /// What the supervisor gives while the service runs.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        Supply::new(Arc::clone(&self.hub))
+    }
+
+    /// What tells the supervisor whether the vault is sealed.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller::new(Arc::clone(&self.hub))
+    }
+
     /// The asking end of a pair, for threads that may wait. It follows the peer through restarts.
     #[must_use]
     pub fn peer<P: Pair>(&self, index: u16) -> Peer<P> {
@@ -180,6 +203,24 @@ impl Service {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.hub.pulse()
+    }
+
+    /// Calls `take` when the supervisor has judged the version that runs. `take` is called on the control thread; a short write to a
+    /// disk is all that it may wait for.
+    pub fn on_verdict(&self, take: impl Fn(Result<(), String>) + Send + Sync + 'static) {
+        self.hub.on_verdict(Box::new(take));
+    }
+
+    /// Tells the supervisor something.
+    pub fn report(&self, report: Report) {
+        self.hub.tell(&FromService::Report(report));
+    }
+
+    /// As [`Self::report`], for other threads.
+    #[must_use]
+    pub fn reporter(&self) -> Arc<dyn Fn(Report) + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move |report| hub.tell(&FromService::Report(report)))
     }
 
     /// Says that the service can do its work.

@@ -78,6 +78,13 @@ impl Supervisor {
                 Ok(false) => SupervisorReply::NotPrepared,
                 Err(refusal) => refused(refusal),
             },
+            SupervisorRequest::RuleFiles { directory, setup } => match crate::rules::read(&directory, setup.as_deref())
+            {
+                Ok(archive) => SupervisorReply::RuleFiles(archive),
+                Err(error) => SupervisorReply::NoRuleFiles {
+                    reason: error.to_string(),
+                },
+            },
             SupervisorRequest::AbortListeners { generation } => {
                 self.listeners.abort(generation);
                 SupervisorReply::Done
@@ -86,12 +93,12 @@ impl Supervisor {
     }
 
     fn status(&self) -> ApplianceStatus {
+        let sealed = self.sealed.iter().map(|why| format!("the vault is sealed: {why}"));
         ApplianceStatus {
             mode: self.ground.mode,
             started: self.started,
-            notes: notes(self.ground.mode)
-                .iter()
-                .map(|note| (*note).to_owned())
+            notes: sealed
+                .chain(notes(self.ground.mode).iter().map(|note| (*note).to_owned()))
                 .chain(self.machine.iter().flat_map(|machine| machine.notes.clone()))
                 .collect(),
             services: self.services.iter().map(status_of).collect(),

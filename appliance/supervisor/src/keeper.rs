@@ -1,10 +1,14 @@
 //! The supervisor as the machine's keeper: its watchdog, what the provisioning service asks, its end.
 
+use redan_hal::board::button::Press;
+use redan_hal::board::sensors;
 use redan_ipc::messages::ProvisionSupervisor;
+use redan_ipc::messages::control::{Purpose, Report, ToService};
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply, MachineRequest, Reading};
+use redan_ipc::messages::status::ServiceEventKind;
 use redan_types::{Process, SecretString};
 use rustix::process::{Pid, WaitStatus};
-use std::io::Write;
+use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -13,18 +17,21 @@ use std::time::Instant;
 use crate::log::{newest, say};
 use crate::machine::boot::{Boot, forget_recovery_key, recovery_key};
 use crate::machine::facts::{interfaces, serial_number};
+use crate::machine::trial::Judgement;
 use crate::machine::watchdog::WellBeing;
 use crate::machine::{End, finish};
 use crate::manifest::{Milestone, SERVICES};
 use crate::outbox::OutboxError;
-use crate::service::describe;
+use crate::service::{Parcel, describe};
 use crate::state::store;
-use crate::supervisor::{SELF, Supervisor};
+use crate::supervisor::{SELF, Supervisor, wall};
 use crate::{Options, words};
 
 /// The program that opens, makes and destroys the data partition.
 const DATA_TOOL: &str = "/usr/lib/redan/redan-data";
 const DATA: &str = "/data";
+/// As much as is kept of what it says.
+const SAID: usize = 2_000;
 
 /// Runs the appliance as PID 1, and ends the machine.
 pub fn run_machine(options: &Options) -> ! {
@@ -51,28 +58,119 @@ impl Supervisor {
     pub(crate) fn attend_machine(&mut self, now: Instant) {
         let state = self.well_being();
         let stopping = self.stopping.is_some();
-        if let Some(machine) = &mut self.machine {
-            // The end is bounded by itself; a watchdog that expires within it would only hide what took so long.
-            machine
-                .watchdog
-                .attend(if stopping { WellBeing::Alive } else { state }, now);
+        let Some(machine) = &mut self.machine else { return };
+        // The end is bounded by itself; a watchdog that expires within it would only hide what took so long.
+        machine
+            .watchdog
+            .attend(if stopping { WellBeing::Alive } else { state }, now);
+        let pressed = machine.buttons.iter_mut().find_map(|button| button.take(now));
+        let sticks = machine.sticks.look(now);
+        let judgement = machine.trial.judge(machine.watchdog.is_proven(now), now);
+        if let Some(press) = pressed {
+            let (end, what) = match press {
+                Press::Power => (End::PowerOff, "the power button was pressed"),
+                Press::Reset => (End::Reboot, "the reset button was pressed"),
+                Press::FactoryReset => (End::FactoryReset, "the reset button was held for ten seconds"),
+            };
+            self.end(end, what);
+        }
+        for stick in sticks {
+            let purpose = Purpose::Stick;
+            self.send_to(Process::Provision, (ToService::File { purpose }, vec![Rc::new(stick)]));
+        }
+        let verdict = match judgement {
+            Some(Judgement::Good) if !stopping => Ok(()),
+            Some(Judgement::Bad) if !stopping => Err(self.trouble()),
+            _ => return,
+        };
+        self.send_to(Process::Update, (ToService::Verdict(verdict), Vec::new()));
+    }
+
+    fn send_to(&mut self, process: Process, parcel: Parcel) {
+        if let Some(index) = self
+            .services
+            .iter()
+            .position(|service| service.entry.process == process)
+        {
+            self.send(index, parcel);
+        }
+    }
+
+    /// The update service has something to tell.
+    pub(crate) fn take_report(&mut self, report: Report) {
+        let Some(machine) = &mut self.machine else { return };
+        let noted = match report {
+            Report::OnProbation => {
+                machine.trial.begin();
+                "the version that runs is on probation".to_owned()
+            }
+            Report::Kept(text) => {
+                machine.trial.end();
+                // From the next start on an older version cannot open the data any more.
+                let raising = Command::new(DATA_TOOL)
+                    .arg("raise")
+                    .env_clear()
+                    .stdin(Stdio::null())
+                    .spawn();
+                match raising {
+                    Ok(_) => text,
+                    Err(error) => format!("{text}; {DATA_TOOL} cannot be run: {error}"),
+                }
+            }
+            Report::Noted(text) => text,
+            Report::Restart(why) => {
+                self.end(End::Reboot, &why);
+                format!("restart: {why}")
+            }
+        };
+        let noted = crate::log::clean(&noted);
+        say(SELF, &noted);
+        self.journal
+            .record(wall(), Process::Update, ServiceEventKind::Noted, &noted);
+    }
+
+    /// Why everything is not as it should be, in words.
+    fn trouble(&self) -> String {
+        if self.store.is_none() {
+            return "the data partition is not open".to_owned();
+        }
+        let unwell: Vec<_> = self
+            .services
+            .iter()
+            .filter(|service| service.life.milestone() != Some(Milestone::Ready))
+            .map(|service| match &service.last_exit {
+                Some(exit) => format!("the {} does not run: {exit}", service.entry.process),
+                None => format!("the {} is not ready", service.entry.process),
+            })
+            .collect();
+        if unwell.is_empty() {
+            "the configuration was not applied in time, or a service kept dying".to_owned()
+        } else {
+            unwell.join("; ")
         }
     }
 
     /// A process that is no service has ended.
     pub(crate) fn tool_ended(&mut self, pid: Pid, status: WaitStatus) {
-        if self.opener != Some(pid) {
+        let Some((_, mut said)) = self.opener.take_if(|(opener, _)| *opener == pid) else {
             return;
+        };
+        if status.exit_status() == Some(0) {
+            return self.take_up_data();
         }
-        self.opener = None;
-        if status.exit_status() != Some(0) {
-            say(
-                SELF,
-                &format!("the data partition was not opened: {}", describe(status)),
-            );
-            return;
+        // It has ended, so everything that it said is in the pipe.
+        let mut bytes = vec![0; SAID];
+        let length = said.read(&mut bytes).unwrap_or(0);
+        let why = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
+        let why = if why.trim().is_empty() {
+            describe(status)
+        } else {
+            crate::log::clean(why.trim())
+        };
+        say(SELF, &format!("the data partition was not opened: {why}"));
+        if let Some(machine) = &mut self.machine {
+            machine.boot.data = DataState::Locked { reason: why };
         }
-        self.take_up_data();
     }
 
     /// How the services are.
@@ -154,11 +252,17 @@ impl Supervisor {
             data: data.clone(),
             started: self.started,
             interfaces: interfaces(),
-            board: vec![Reading {
+            board: std::iter::once(Reading {
                 name: "watchdog".to_owned(),
                 value: watchdog.0.to_owned(),
                 good: watchdog.1,
-            }],
+            })
+            .chain(sensors::read(&machine.board).into_iter().map(|reading| Reading {
+                name: reading.name,
+                value: reading.value,
+                good: reading.good,
+            }))
+            .collect(),
             built_in: machine.first.clone().unwrap_or_default(),
             notes: machine.notes.clone(),
         }
@@ -172,8 +276,8 @@ impl Supervisor {
             return MachineReply::Refused("the last key is still being tried".to_owned());
         }
         match start_opener(key) {
-            Ok(pid) => {
-                self.opener = Some(pid);
+            Ok(opener) => {
+                self.opener = Some(opener);
                 MachineReply::Done
             }
             Err(error) => MachineReply::Refused(format!("{DATA_TOOL} cannot be run: {error}")),
@@ -210,12 +314,14 @@ impl crate::machine::Machine {
     }
 }
 
-/// Starts the program with the key on its standard input; its end is noticed like a service's.
-fn start_opener(key: &SecretString) -> std::io::Result<Pid> {
+/// Starts the program with the key on its standard input; its end is noticed like a service's. What it says comes through the pipe.
+fn start_opener(key: &SecretString) -> std::io::Result<(Pid, PipeReader)> {
+    let (said, theirs) = std::io::pipe()?;
     let mut child = Command::new(DATA_TOOL)
         .arg("open")
         .env_clear()
         .stdin(Stdio::piped())
+        .stdout(theirs)
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A recovery key is far shorter than a pipe: this does not wait.
@@ -223,7 +329,8 @@ fn start_opener(key: &SecretString) -> std::io::Result<Pid> {
         input.write_all(b"\n")?;
     }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))
+    let pid = pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))?;
+    Ok((pid, said))
 }
 
 /// Destroys the data partition's keys, then the data. Everything has stopped.

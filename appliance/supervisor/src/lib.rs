@@ -10,6 +10,7 @@ mod answer;
 mod cgroup;
 mod journal;
 mod keeper;
+mod keydevice;
 pub mod life;
 mod listeners;
 mod log;
@@ -17,6 +18,7 @@ mod machine;
 pub mod manifest;
 mod options;
 mod outbox;
+mod rules;
 mod service;
 mod start;
 mod state;
@@ -24,6 +26,7 @@ mod stop;
 mod supervisor;
 
 pub use keeper::run_machine;
+pub use keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 pub use options::{Options, OptionsError};
 pub use supervisor::{Supervisor, SupervisorError};
 

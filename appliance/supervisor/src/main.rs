@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         // PID 1 has nowhere to return to.
         redan_supervisor::run_machine(&options);
     }
-    match Supervisor::new(&options).and_then(|supervisor| supervisor.run()) {
+    match Supervisor::new(&options).and_then(Supervisor::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

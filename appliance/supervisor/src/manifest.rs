@@ -2,14 +2,15 @@
 
 use redan_ipc::Pair;
 use redan_ipc::messages::{
-    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-    ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor, ProxySigner, ProxyVault,
+    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+    ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor,
+    ProvisionUpdate, ProxySigner, ProxyVault,
 };
 use redan_sandbox::{Capabilities, Identity, Limits, Namespace, Outbound};
 use redan_types::{Mode, Process};
 use std::ffi::CStr;
 
-use Process::{Console, Manager, Network, Provision, Proxy, Vault};
+use Process::{Console, Manager, Network, Provision, Proxy, Update, Vault};
 
 /// One service.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +102,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The services, in the order of their first start.
-pub const SERVICES: [Entry; 6] = [
+pub const SERVICES: [Entry; 7] = [
     Entry {
         process: Vault,
         binary: c"redan-vault",
@@ -114,7 +115,8 @@ pub const SERVICES: [Entry; 6] = [
             open_files: 4_096,
             tasks: 512,
             data: 6 * GIB,
-            locked: 64 * MIB,
+            // More than it may have at all: all of its memory is locked.
+            locked: 16 * GIB,
         },
         group: Group {
             memory: 2 * GIB,
@@ -223,10 +225,34 @@ pub const SERVICES: [Entry; 6] = [
             weight: 50,
         },
     },
+    Entry {
+        process: Update,
+        binary: c"redan-update",
+        user: 64_107,
+        capabilities: Capabilities::NONE,
+        network: Net::Empty,
+        place: Place::Machine,
+        after: None,
+        limits: Limits {
+            open_files: 64,
+            tasks: 32,
+            data: 4 * GIB,
+            locked: 64 * KIB,
+        },
+        group: Group {
+            memory: 128 * MIB,
+            tasks: 32,
+            weight: 20,
+        },
+    },
 ];
 
+/// The user of an HSM's worker, which is started when the vault asks for it (`keydevice.rs`): it holds foreign code, may touch what
+/// its options name, and has one wire, to the vault.
+pub const HSM_USER: u32 = 64_106;
+
 /// Who may ask whom. (Operators reach the manager over a socket of root's instead of a wire.)
-pub const WIRES: [Wire; 14] = [
+pub const WIRES: [Wire; 16] = [
     wire::<ProxySigner>(Count::EachThread),
     wire::<ProxyVault>(Count::EachThread),
     wire::<ConsoleSigner>(Count::One),
@@ -241,6 +267,8 @@ pub const WIRES: [Wire; 14] = [
     wire::<ManagerSupervisor>(Count::One),
     wire::<ProvisionManager>(Count::One),
     wire::<ProvisionSupervisor>(Count::One),
+    wire::<ConsoleUpdate>(Count::One),
+    wire::<ProvisionUpdate>(Count::One),
 ];
 
 /// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the

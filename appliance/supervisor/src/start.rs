@@ -67,8 +67,17 @@ impl Supervisor {
             | Process::Operator
             | Process::Pkcs11
             | Process::Proxy
-            | Process::Supervisor
-            | Process::Update => {}
+            | Process::Supervisor => {}
+            Process::Update => {
+                let partitions = self.machine.as_ref().and_then(|machine| machine.partitions.as_ref());
+                file(Purpose::OtherSlot, &partitions.map(|own| Rc::clone(&own.other_slot)));
+                file(Purpose::BootPartition, &partitions.map(|own| Rc::clone(&own.boot)));
+                file(Purpose::Trust, &partitions.map(|own| Rc::clone(&own.trust)));
+            }
+        }
+        if process == Process::Vault {
+            parcels.extend(self.key_device.parcels());
+            self.sealed = None;
         }
         parcels.extend(self.listeners.messages(process));
         let outcome = service.start(&self.ground, parcels, now);

@@ -2,6 +2,8 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use redan_hal::board::button::OpenButton;
+use redan_hal::board::led::{self, Light};
 use redan_ipc::messages::control::{FromService, LIMIT, ToService};
 use redan_ipc::messages::status::{Protection, ServiceEventKind};
 use redan_ipc::{IpcError, MAX_PACKET};
@@ -22,11 +24,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
+use crate::keydevice::Support;
 use crate::life::{Action, Cause};
 use crate::listeners::{Addresses, Listeners};
 use crate::log::{clean, say};
-use crate::machine::{End, Machine};
-use crate::manifest::{Milestone, Place, SERVICES};
+use crate::machine::{End, Machine, quiet_console};
+use crate::manifest::{Entry, Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
 use crate::service::{BinaryError, Ground, Parcel, Service, describe};
 use crate::state::{Run, StateError, built_in, document, inherited, store};
@@ -78,13 +81,16 @@ pub struct Supervisor {
     /// The machine, where this is its PID 1.
     pub(crate) machine: Option<Machine>,
     /// Opens the data partition, while that runs.
-    pub(crate) opener: Option<Pid>,
+    pub(crate) opener: Option<(Pid, std::io::PipeReader)>,
     signals: SignalFd,
     /// `None` while the data partition is not open.
     pub(crate) store: Option<Rc<OwnedFd>>,
     pub(crate) operators: Rc<OwnedFd>,
     pub(crate) document: Option<Rc<OwnedFd>>,
     pub(crate) password: Option<Rc<OwnedFd>>,
+    pub(crate) key_device: Support,
+    /// Why the vault is sealed, where it is.
+    pub(crate) sealed: Option<String>,
     ready: Option<File>,
     /// The next group of [`crate::manifest::STOP`] to be stopped, once the end has begun.
     pub(crate) stopping: Option<usize>,
@@ -98,6 +104,7 @@ enum Token {
     Log(usize),
     Manager,
     Provision,
+    Buttons,
 }
 
 impl Supervisor {
@@ -134,10 +141,11 @@ impl Supervisor {
             set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(SupervisorError::Poll)?;
         }
 
-        raise_descriptor_limit();
+        raise_limit(Resource::Nofile);
+        raise_locked_limit();
         let services = SERVICES
             .iter()
-            .filter(|entry| options.machine || entry.place == Place::Everywhere)
+            .filter(|entry| exists(entry, machine.as_ref()))
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
         let (run, operators) = Run::claim(&options.run_folder())?;
@@ -158,6 +166,8 @@ impl Supervisor {
             Mode::Appliance => Addresses::Ours,
             Mode::EvaluationBare | Mode::EvaluationRoot | Mode::EvaluationUser => Addresses::Hosts,
         };
+        let has_users = is_root && options.mode != Mode::EvaluationUser;
+        let key_device = Support::new(options.key_device.clone(), has_users)?;
         let ground = Ground {
             mode: options.mode,
             threads: options.threads,
@@ -181,6 +191,8 @@ impl Supervisor {
             operators: Rc::new(operators),
             document: document.map(Rc::new),
             password,
+            key_device,
+            sealed: None,
             ready,
             stopping: None,
             _run: run,
@@ -321,8 +333,15 @@ impl Supervisor {
             tokens.push(Token::Provision);
             polled.push(PollFd::new(provision, interest(provision)));
         }
+        for button in self.machine.iter().flat_map(|machine| &machine.buttons) {
+            tokens.push(Token::Buttons);
+            polled.push(PollFd::new(button.device(), PollFlags::IN));
+        }
         let lives = self.services.iter().filter_map(|service| service.life.wake());
-        let machine = self.machine.iter().map(|machine| machine.watchdog.wake(now));
+        let machine = self.machine.iter().flat_map(|machine| {
+            let held = machine.buttons.iter().filter_map(OpenButton::wake);
+            held.chain([machine.watchdog.wake(now), machine.sticks.wake(now)])
+        });
         let next = lives.chain(machine).min();
         // One millisecond more, so that a wake-up is never just before its time.
         let timeout = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
@@ -360,6 +379,8 @@ impl Supervisor {
                     self.wire_ended(Process::Manager, &error);
                 }
             }
+            // Looked at with everything else of the machine's.
+            Token::Buttons => {}
             Token::Provision => {
                 let flushed = self.provision.as_mut().map_or(Ok(()), Outbox::flush);
                 if let Err(error) = flushed.and_then(|()| self.attend_provision()) {
@@ -464,6 +485,25 @@ impl Supervisor {
                 Self::broken(service, "it says that it is ready before it has entered its sandbox");
             }
             FromService::Ready => {}
+            FromService::Report(report) if process == Process::Update => self.take_report(report),
+            FromService::Report(_) => Self::broken(service, "only the update service reports"),
+            FromService::Needs(_) | FromService::Sealed { .. } if process != Process::Vault => {
+                Self::broken(service, "it says what only the vault may say");
+            }
+            FromService::Needs(need) => {
+                let parcel = self.key_device.supply(need);
+                self.send(index, parcel);
+            }
+            FromService::Sealed { why } => {
+                self.sealed = why.as_deref().map(clean);
+                match &self.sealed {
+                    None => say(SELF, "the vault is open"),
+                    Some(why) => {
+                        say(SELF, &format!("the vault is sealed: {why}"));
+                        self.tell_sealed();
+                    }
+                }
+            }
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
                 let message = clean(&message);
@@ -490,6 +530,7 @@ impl Supervisor {
                 .is_some_and(|process| process.child.pid() == pid)
         };
         let Some(index) = self.services.iter().position(is_it) else {
+            self.key_device.buried(pid);
             return self.tool_ended(pid, status);
         };
         // What it said last may still be in the channel.
@@ -558,6 +599,15 @@ impl Supervisor {
         }
     }
 
+    /// Tells the launcher that people have to open the vault.
+    fn tell_sealed(&mut self) {
+        if let (Some(ready), Some(why)) = (&mut self.ready, &self.sealed) {
+            let why: String = why.chars().take(600).collect();
+            // Where the launcher does not read, there is the log.
+            let _ = ready.write(format!("sealed {why}\n").as_bytes());
+        }
+    }
+
     /// Tells the launcher, once, that everything answers.
     fn announce(&mut self) {
         let all = self
@@ -566,11 +616,34 @@ impl Supervisor {
             .all(|service| service.life.milestone() == Some(Milestone::Ready));
         if all
             && self.listeners.is_committed()
+            && let Some(machine) = &mut self.machine
+            && !std::mem::replace(&mut machine.is_up, true)
+        {
+            say(SELF, "everything is ready");
+            quiet_console();
+            if let Some(name) = &machine.board.status_led
+                && let Err(error) = led::set(name, Light::On)
+            {
+                say(SELF, &format!("the status light: {error}"));
+            }
+        }
+        if all
+            && self.sealed.is_none()
+            && self.listeners.is_committed()
             && let Some(mut ready) = self.ready.take()
         {
             let _ = ready.write(b"ready\n");
             say(SELF, "everything is ready");
         }
+    }
+}
+
+/// Whether a service exists here.
+fn exists(entry: &Entry, machine: Option<&Machine>) -> bool {
+    match (entry.place, entry.process) {
+        (Place::Everywhere, _) => true,
+        (Place::Machine, Process::Update) => machine.is_some_and(|machine| machine.partitions.is_some()),
+        (Place::Machine, _) => machine.is_some(),
     }
 }
 
@@ -591,16 +664,25 @@ fn interest(outbox: &Outbox) -> PollFlags {
 }
 
 /// The listeners of a large configuration need many descriptors, and what the supervisor may have at most is what it may give.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+fn raise_limit(resource: Resource) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
     // Raising the soft limit to the hard one is always allowed; where it is not, listeners are refused one by one with the reason.
     let _ = setrlimit(
-        Resource::Nofile,
+        resource,
         Rlimit {
             current: maximum,
             maximum,
         },
     );
+}
+
+/// The vault locks all of its memory. Root may raise the limit for that; where nobody may, the vault says that it is not locked.
+fn raise_locked_limit() {
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _ = setrlimit(Resource::Memlock, none);
 }
 
 pub(crate) fn wall() -> Timestamp {

@@ -18,6 +18,7 @@ fn compile(text: &str) -> Result<RuleSet, String> {
     let mut files = RuleFiles::new();
     files.insert("r.conf", text.as_bytes().to_vec());
     files.insert("words.data", b"# a comment\nneedle\n".to_vec());
+    files.insert("unicode.mapping", b"20127 (US-ASCII)\n00e9:65 2126:4f\n".to_vec());
     Compiler::new()
         .compile(&files, &["r.conf"])
         .map_err(|error| error.to_string())
@@ -498,4 +499,55 @@ fn what_a_request_makes_grow_is_bounded() {
 
     let long = format!("{{\"{}\":{{{}}}}}", "k".repeat(100_000), fields.join(","));
     assert_eq!(ids(&rules, "/", &[("Content-Type", "application/json")], &long), [3]);
+}
+
+#[test]
+fn the_map_of_code_points_is_heeded_by_url_decoding() {
+    let text = "SecRule ARGS \"@streq cafe O\" \"id:1,phase:1,pass,t:none,t:urlDecodeUni\"";
+    let mapped = rules(&format!("SecUnicodeMapFile unicode.mapping 20127\n{text}"));
+    // The first decoding is the query string's own.
+    assert_eq!(ids(&mapped, "/?a=caf%25u00e9%20%25u2126", &[], ""), [1]);
+    assert!(ids(&rules(text), "/?a=caf%25u00e9%20%25u2126", &[], "").is_empty());
+    for (text, wrong) in [
+        (
+            "SecUnicodeMapFile nothing.mapping 20127",
+            "file \"nothing.mapping\" is not there",
+        ),
+        ("SecUnicodeMapFile unicode.mapping 1", "the file has no code page 1"),
+        ("SecUnicodeMapFile unicode.mapping x", "is not a number"),
+    ] {
+        let error = compile(text).unwrap_err();
+        assert!(error.contains(wrong), "{error}");
+    }
+}
+
+#[test]
+fn the_match_limit_bounds_backtracking() {
+    let text = "SecRule ARGS \"@rx ^(?:(?:a|b|ab)*)(?=c)\" \"id:1,phase:1,pass\"\n\
+                SecRule MSC_PCRE_LIMITS_EXCEEDED \"@eq 1\" \"id:2,phase:1,pass\"";
+    let value = format!("/?a={}", "ab".repeat(400));
+    let hard = format!("{value}dc");
+    assert!(ids(&rules(&format!("SecPcreMatchLimit 1\n{text}")), &hard, &[], "").contains(&2));
+    assert_eq!(
+        ids(&rules(&format!("SecPcreMatchLimit 1\n{text}")), "/?a=abc", &[], ""),
+        [1]
+    );
+    assert!(compile("SecPcreMatchLimit 0").is_err());
+}
+
+#[test]
+fn an_operator_whose_argument_has_macros_follows_them() {
+    let rules = rules(
+        "SecAction \"id:1,phase:1,pass,nolog,setvar:'tx.word=%{args.w}'\"\n\
+         SecRule ARGS:v \"@rx ^%{tx.word}$\" \"id:2,phase:1,pass\"",
+    );
+    for (word, value, found) in [
+        ("a+", "aaa", true),
+        ("b", "aaa", false),
+        ("a+", "b", false),
+        ("b", "b", true),
+    ] {
+        let target = format!("/?w={}&v={value}", word.replace('+', "%2b"));
+        assert_eq!(!ids(&rules, &target, &[], "").is_empty(), found, "{word} {value}");
+    }
 }

@@ -6,6 +6,7 @@ mod network;
 mod policy;
 mod secrets;
 mod service;
+mod waf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

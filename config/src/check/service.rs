@@ -65,6 +65,7 @@ impl Check<'_> {
             self.rates(&at![path, "rates"], service.rates.keys());
             self.falling_rates(&at![path, "rates"], service);
             self.headers(&path, service);
+            self.waf(&path, service);
         }
     }
 

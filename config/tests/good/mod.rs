@@ -1,5 +1,5 @@
 //! A good document, and what spoiling it must lead to.
-#![allow(unreachable_pub, reason = "shared by test programs")]
+#![allow(dead_code, unreachable_pub, reason = "shared by test programs")]
 
 use redan_config::{Appliance, Kind, Mistake, Mistakes};
 

@@ -69,8 +69,7 @@ fn promised(name: &str) -> Option<u64> {
         .nth(2)?
         .trim()
         .strip_prefix("at most ")?
-        .replace('\u{202f}', "")
-        .replace(' ', "")
+        .replace(['\u{202f}', ' '], "")
         .parse()
         .ok()
 }

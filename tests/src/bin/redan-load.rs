@@ -1,8 +1,10 @@
-//! Loads a TLS server for the benchmarks: `redan-load full|idle ADDRESS NAME NUMBER [SECONDS]`.
+//! Loads a TLS server for the benchmarks: `redan-load full|idle|steady ADDRESS NAME NUMBER [SECONDS [RATE]]`.
 //!
 //! `full` opens NUMBER connections at a time for SECONDS, each with a full TLS 1.3 handshake (X25519, never resumed), one `GET /`
 //! and an orderly close, and prints how many were completed. `idle` opens NUMBER connections, sends one request on each, prints
-//! `held NUMBER` and keeps them until its standard input ends. Certificates are not checked: the servers make their own.
+//! `held NUMBER` and keeps them until its standard input ends. `steady` keeps NUMBER connections and sends RATE requests a second over
+//! all of them together for SECONDS, whether or not the server keeps up, and prints the 50th and the 99th percentile of the time from
+//! when a request was due to the end of its response, in microseconds. Certificates are not checked: the servers make their own.
 #![forbid(unsafe_code)]
 
 use rustls::client::Resumption;
@@ -21,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [mode, address, name, number, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: redan-load full|idle ADDRESS NAME NUMBER [SECONDS]".into());
+        return Err("usage: redan-load full|idle|steady ADDRESS NAME NUMBER [SECONDS [RATE]]".into());
     };
     let load = Load {
         address: address.clone(),
@@ -39,7 +41,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{done}");
         }
         "idle" => runtime.block_on(load.idle(number))?,
-        _ => return Err("full or idle?".into()),
+        "steady" => {
+            let [seconds, rate] = rest else {
+                return Err("how many seconds, and how many requests a second?".into());
+            };
+            let (half, most) = runtime.block_on(load.steady(number, seconds.parse()?, rate.parse()?))?;
+            println!("{half} {most}");
+        }
+        _ => return Err("full, idle or steady?".into()),
     }
     Ok(())
 }
@@ -90,6 +99,56 @@ impl Load {
         let mut end = Vec::new();
         tokio::task::spawn_blocking(move || std::io::Read::read_to_end(&mut std::io::stdin(), &mut end)).await??;
         Ok(())
+    }
+
+    /// Requests at fixed times, so that a server that stalls is charged for every request that was due meanwhile: a closed loop
+    /// sends none of those, and at saturation it measures the load's own processor.
+    async fn steady(&self, number: usize, seconds: u64, rate: u32) -> Result<(u128, u128), Box<dyn Error>> {
+        let count = u32::try_from(number)?;
+        let between = Duration::from_secs(1) * count / rate;
+        let mut streams = Vec::with_capacity(number);
+        for _ in 0..number {
+            let mut stream = self.connect().await?;
+            self.request(&mut stream, "").await?;
+            streams.push(stream);
+        }
+        let start = Instant::now() + Duration::from_millis(20);
+        let until = start + Duration::from_secs(seconds);
+        let tasks: Vec<_> = (0..count)
+            .zip(streams)
+            .map(|(index, mut stream)| {
+                let load = self.clone();
+                let first = start + between * index / count;
+                tokio::spawn(async move {
+                    let mut taken = Vec::new();
+                    let mut due = first;
+                    while due < until {
+                        let mut since = due;
+                        if Instant::now() < due {
+                            tokio::time::sleep_until(due.into()).await;
+                            // The timer is late by up to a millisecond, which is not the server's doing.
+                            since = Instant::now();
+                        }
+                        load.request(&mut stream, "").await.map_err(|error| error.to_string())?;
+                        taken.push(since.elapsed().as_micros());
+                        due += between;
+                    }
+                    Ok::<Vec<u128>, String>(taken)
+                })
+            })
+            .collect();
+        let mut taken = Vec::new();
+        for task in tasks {
+            taken.extend(task.await??);
+        }
+        taken.sort_unstable();
+        let at = |percent: usize| {
+            taken
+                .get(taken.len() * percent / 100)
+                .copied()
+                .ok_or("no request was sent")
+        };
+        Ok((at(50)?, at(99)?))
     }
 
     async fn connect(&self) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, session, transit};
+use super::{accounts, audit, blocks, configuration, model, overview, seal, session, system, transit, waf};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -16,6 +16,10 @@ use utoipa::OpenApi;
         session::logout,
         session::password,
         session::current,
+        seal::state,
+        seal::seal,
+        seal::details,
+        seal::unseal,
         session::list,
         session::end,
         overview::overview,
@@ -43,6 +47,8 @@ use utoipa::OpenApi;
         blocks::list,
         blocks::block,
         blocks::unblock,
+        system::versions,
+        system::install,
         transit::describe,
         transit::encrypt,
         transit::decrypt,
@@ -52,6 +58,9 @@ use utoipa::OpenApi;
         transit::verify,
         transit::rotate,
         transit::trim,
+        waf::events,
+        waf::one,
+        waf::preview,
     ),
     components(schemas(model::Sample, model::State, model::Refusal))
 )]

@@ -60,6 +60,10 @@ fn the_pages_types_are_the_servers() {
         Role,
         Rollback,
         Sample,
+        Seal,
+        SealDetails,
+        SealRecovery,
+        SealShare,
         Service,
         ServiceState,
         Session,
@@ -69,6 +73,16 @@ fn the_pages_types_are_the_servers() {
         Verification,
         Version,
         VersionState,
+        WafEvent,
+        WafEventDetail,
+        WafEvents,
+        WafException,
+        WafExceptionPreview,
+        WafExceptionWish,
+        WafMatch,
+        WafReplay,
+        WafTally,
+        WafWithout,
     );
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src/api/types.ts");
     if std::env::var_os("REDAN_WRITE_TYPES").is_some() {

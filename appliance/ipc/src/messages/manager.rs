@@ -1,10 +1,12 @@
 //! The configuration's transaction, as the console and operators ask for it.
 
 use super::accounts::{AccountReply, AccountRequest};
-use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::audit::{Actor, AuditPage, AuditQuery, AuditSegment, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
+use super::seal::{SealReply, SealRequest};
 use super::status::ApplianceStatus;
 use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
+use super::waf::{ExceptionPreview, ExceptionWish, WafReply, WafRequest};
 use redan_types::{Generation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,8 @@ pub enum ManagerRequest {
         /// To this.
         to: Source,
     },
+    /// Exceptions for what the web application firewall found; changes nothing.
+    PreviewException(ExceptionWish),
     /// Check, prepare, commit; roll back unless confirmed in time.
     Commit {
         /// The document's text.
@@ -89,6 +93,8 @@ pub enum ManagerReply {
     Checked(Vec<Mistake>),
     /// To `Diff`.
     Diff(Vec<Change>),
+    /// To `PreviewException`.
+    ExceptionPreview(Box<ExceptionPreview>),
     /// To `Commit`, `Confirm`, `Rollback`: what runs now.
     Done(CommitState),
     /// The document has mistakes; nothing changed.
@@ -165,10 +171,24 @@ pub enum OperatorRequest {
     },
     /// Check the live audit log.
     AuditVerify,
+    /// The sealed segments of the log.
+    AuditSegments,
+    /// Seal what was exported of the log, and give it up.
+    AuditSeal {
+        /// At most the entries before this one.
+        until: u64,
+    },
+    /// Destroy a person's key.
+    AuditErase {
+        /// Whose, as the log names the actor.
+        person: String,
+    },
     /// Blocklist and counters.
     Network(NetworkRequest),
     /// The vault's state.
     VaultHealth,
+    /// New keys for the store.
+    RotateKeys,
     /// The certificates in use.
     Certificates,
     /// The serial line's PIN, as its hash; for the provisioning service alone.
@@ -184,6 +204,10 @@ pub enum OperatorRequest {
         /// In words.
         message: String,
     },
+    /// What the web application firewall found.
+    Waf(WafRequest),
+    /// What opens the vault.
+    Seal(SealRequest),
 }
 
 /// The answer to an operator.
@@ -199,16 +223,22 @@ pub enum OperatorReply {
     AuditExport(ExportPart),
     /// From the vault.
     AuditVerified(VerifyReport),
+    /// From the vault.
+    AuditSegments(Vec<AuditSegment>),
+    /// Done.
+    Done,
     /// From the network service.
     Network(NetworkReply),
     /// From the vault.
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
-    /// Done.
-    Done,
     /// To `SerialPin`.
     SerialPin(Option<String>),
+    /// From the vault.
+    Waf(WafReply),
+    /// From the vault.
+    Seal(SealReply),
     /// Not done, and why.
     Refused(String),
 }

@@ -10,11 +10,14 @@ pub mod machine;
 pub mod manager;
 pub mod network;
 pub mod pkcs11;
+pub mod seal;
 pub mod sign;
 pub mod status;
 pub mod traffic;
 pub mod transit;
+pub mod update;
 pub mod vault;
+pub mod waf;
 
 pub use manager::{ManagerReply, ManagerRequest};
 
@@ -43,6 +46,10 @@ macro_rules! pairs {
 
 /// A configuration document and everything made of it fits in this many bytes.
 const DOCUMENT: usize = 4 << 20;
+/// A rule set, and what is said about it.
+const RULES: usize = crate::rules::ARCHIVE + SMALL;
+/// A service's part with the rule sets that it names.
+const PROXY: usize = 64 << 20;
 const PAGE: usize = 2 << 20;
 const SMALL: usize = 256 << 10;
 const SIGNATURE: usize = 4 << 10;
@@ -67,17 +74,21 @@ pairs! {
     /// The network service's part of a configuration.
     ManagerNetwork: 8, Manager asks Network, apply::ApplyRequest<NetworkSlice> => apply::ApplyReply, limit DOCUMENT;
     /// The proxy's part of a configuration.
-    ManagerProxy: 9, Manager asks Proxy, apply::ApplyRequest<ProxySlice> => apply::ApplyReply, limit DOCUMENT;
+    ManagerProxy: 9, Manager asks Proxy, apply::ApplyRequest<ProxySlice> => apply::ApplyReply, limit PROXY;
     /// The console's part of a configuration.
     ManagerConsole: 10, Manager asks Console, apply::ApplyRequest<ConsoleSlice> => apply::ApplyReply, limit DOCUMENT;
     /// Listeners and the state of services.
-    ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit SMALL;
+    ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit RULES;
     /// Blocklist and counters for the console.
     ConsoleNetwork: 12, Console asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
     /// What an operator asks, asked over the serial line or by a USB stick.
     ProvisionManager: 15, Provision asks Manager, manager::OperatorRequest => manager::OperatorReply, limit DOCUMENT;
     /// The machine itself.
     ProvisionSupervisor: 16, Provision asks Supervisor, machine::MachineRequest => machine::MachineReply, limit SMALL;
+    /// A new version of the image, uploaded.
+    ConsoleUpdate: 17, Console asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
+    /// A new version of the image, on a stick.
+    ProvisionUpdate: 18, Provision asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
     /// Keys in an HSM, behind its vendor's module.
     VaultPkcs11: 14, Vault asks Pkcs11, pkcs11::Pkcs11Request => pkcs11::Pkcs11Reply, limit MODULE;
     /// Blocklist and counters for operators, through the manager.
@@ -87,9 +98,9 @@ pairs! {
 #[cfg(test)]
 mod tests {
     use super::{
-        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager, ProvisionSupervisor,
-        ProxySigner, ProxyVault, VaultPkcs11,
+        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+        ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager,
+        ProvisionSupervisor, ProvisionUpdate, ProxySigner, ProxyVault, VaultPkcs11,
     };
     use crate::Pair;
 
@@ -99,6 +110,7 @@ mod tests {
             ConsoleManager::TAG,
             ConsoleNetwork::TAG,
             ConsoleSigner::TAG,
+            ConsoleUpdate::TAG,
             ConsoleVault::TAG,
             ManagerBlocklist::TAG,
             ManagerConsole::TAG,
@@ -109,6 +121,7 @@ mod tests {
             OperatorManager::TAG,
             ProvisionManager::TAG,
             ProvisionSupervisor::TAG,
+            ProvisionUpdate::TAG,
             ProxySigner::TAG,
             ProxyVault::TAG,
             VaultPkcs11::TAG,

@@ -1,6 +1,7 @@
 //! What the manager asks the supervisor: listeners, the state of services, what happened to them.
 
 use super::control::WantedListener;
+use crate::rules::RuleArchive;
 use redan_types::{Generation, Mode, Process, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -27,6 +28,13 @@ pub enum SupervisorRequest {
         /// The candidate.
         generation: Generation,
     },
+    /// The rule files of a folder, for the web application firewall.
+    RuleFiles {
+        /// The folder, absolute. Rule files and data files are in it or in its folder `rules`.
+        directory: String,
+        /// The file with the rule set's own settings; `None`: the usual one in the folder, if there is one.
+        setup: Option<String>,
+    },
     /// Forget the prepared listeners.
     AbortListeners {
         /// The candidate.
@@ -52,6 +60,13 @@ pub enum SupervisorReply {
     },
     /// The generation is not the one prepared.
     NotPrepared,
+    /// To `RuleFiles`.
+    RuleFiles(RuleArchive),
+    /// To `RuleFiles`: there are none that can be used.
+    NoRuleFiles {
+        /// Why, for an operator.
+        reason: String,
+    },
 }
 
 /// The appliance as its supervisor sees it.
@@ -158,4 +173,6 @@ pub enum ServiceEventKind {
     Started,
     /// It became ready again after a death.
     Restarted,
+    /// It told something worth keeping.
+    Noted,
 }

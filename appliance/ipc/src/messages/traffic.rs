@@ -109,11 +109,13 @@ pub enum Verdict {
     Limit,
     /// No upstream answered.
     Upstream,
+    /// The web application firewall's rules refuse it.
+    Waf,
 }
 
 impl Verdict {
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// All, in the order of their indexes.
     pub const ALL: [Self; Self::COUNT] = [
@@ -125,6 +127,7 @@ impl Verdict {
         Self::Authorisation,
         Self::Limit,
         Self::Upstream,
+        Self::Waf,
     ];
 
     /// The name in events and on pages.
@@ -139,6 +142,7 @@ impl Verdict {
             Self::RateLimit => "rate-limit",
             Self::Route => "route",
             Self::Upstream => "upstream",
+            Self::Waf => "waf",
         }
     }
 }

@@ -10,6 +10,8 @@ use redan_types::{Generation, Timestamp};
 use std::collections::HashMap;
 use std::time::Duration;
 
+const EXCEPTION: &str = ", exception";
+
 /// What outlives the manager: the vault's records, the services, the clocks.
 #[derive(Clone, Debug, Default)]
 struct Earth {
@@ -21,6 +23,8 @@ struct Earth {
     renewals: u32,
     /// The plan that each was given last.
     given: HashMap<Participant, String>,
+    /// Second at which an exception of every plan ends.
+    ending: Option<u64>,
     refuses: Option<Participant>,
     refuses_commit: Option<Participant>,
     seconds: u64,
@@ -72,13 +76,20 @@ impl World for Earth {
             if document == "bad" {
                 Err(PlanError::Mistaken(Vec::new()))
             } else {
-                Ok(format!("{document}, certificate {}", earth.renewals))
+                let lasts = earth.ending.is_some_and(|end| earth.seconds < end);
+                let exception = if lasts { EXCEPTION } else { "" };
+                Ok(format!("{document}, certificate {}{exception}", earth.renewals))
             }
         })?
     }
 
     fn differ(&self, old: &String, new: &String) -> bool {
         old != new
+    }
+
+    fn ended(&self, plan: &String) -> Vec<String> {
+        let ended = plan.contains(EXCEPTION) && self.ending.is_some_and(|end| end <= self.seconds);
+        ended.then(|| "an exception".to_owned()).into_iter().collect()
     }
 
     fn load(&mut self) -> Result<CommitState, Unavailable> {
@@ -239,7 +250,10 @@ fn a_renewal_that_fails_is_told_and_tried_again_soon() {
     manager.world().seconds += 3_600;
     manager.world().refuses = Some(Participant::Proxy);
     manager.tick().unwrap();
-    assert_eq!(manager.trouble(), ["certificates cannot be renewed: proxy: no"]);
+    assert_eq!(
+        manager.trouble(),
+        ["certificates or rules cannot be renewed: proxy: no"]
+    );
     manager.world().refuses = None;
     manager.tick().unwrap();
     assert_eq!(manager.trouble().len(), 1, "it stays told until it is mended");
@@ -523,4 +537,26 @@ proptest! {
         let runs = if outcome.is_ok() { 2 } else { 1 };
         prop_assert!(all_run(&mut manager, runs), "{:?}: {:?}", outcome, manager.world().runs);
     }
+}
+
+#[test]
+fn an_exception_that_ends_is_taken_back_without_a_commit_and_said_once() {
+    let earth = Earth {
+        ending: Some(100),
+        ..Earth::default()
+    };
+    let mut manager = Transactions::new(earth, Some("first".into()));
+    manager.tick().unwrap();
+    assert_eq!(
+        manager.world().given[&Participant::Proxy],
+        "first, certificate 0, exception"
+    );
+    manager.world().seconds = 100;
+    for _ in 0..3 {
+        manager.tick().unwrap();
+    }
+    assert_eq!(manager.world().given[&Participant::Proxy], "first, certificate 0");
+    let said = actions(&mut manager);
+    assert_eq!(said.iter().filter(|action| *action == "waf.exception-ended").count(), 1);
+    assert_eq!(manager.world().versions.len(), 1, "nothing was committed");
 }

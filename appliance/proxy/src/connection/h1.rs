@@ -199,6 +199,13 @@ impl Client for H1<'_> {
         self.version
     }
 
+    fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+
     fn poll_body(&mut self, cx: &mut Context<'_>, data: &mut Vec<u8>) -> Poll<Result<Step, BodyFault>> {
         loop {
             let progress = match self.decoder.decode(self.unread) {

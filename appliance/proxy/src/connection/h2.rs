@@ -208,6 +208,10 @@ impl Client for H2<'_> {
         Version::Http11
     }
 
+    fn protocol(&self) -> &'static str {
+        "HTTP/2.0"
+    }
+
     fn poll_body(&mut self, cx: &mut Context<'_>, data: &mut Vec<u8>) -> Poll<Result<Step, BodyFault>> {
         while !self.ended {
             match ready!(self.body.poll_data(cx)) {

@@ -79,6 +79,11 @@ impl Peer {
         Some(())
     }
 
+    /// Where the client connected to.
+    pub(crate) const fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
     /// The service's limits; those that it had last where it is no longer published, so that a last request can be told so.
     pub(crate) fn limits(&self) -> RequestLimits {
         // Without counting up the service, which all threads share.

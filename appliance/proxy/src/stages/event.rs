@@ -40,6 +40,7 @@ pub(crate) fn record(peer: &Peer, ended: &Ended<'_>) {
         Verdict::Framing => "request.malformed",
         Verdict::Limit => "request.over-limit",
         Verdict::RateLimit => "request.over-quota",
+        Verdict::Waf => "request.attack",
         // Nobody's fault but a broken link's or an operator's: counted, not audited.
         Verdict::Route | Verdict::Upstream => return,
     };

@@ -8,6 +8,7 @@ const CONTENT_TYPE: FieldName<'static> = FieldName::constant("content-type");
 const CACHE_CONTROL: FieldName<'static> = FieldName::constant("cache-control");
 const NO_STORE: FieldValue<'static> = FieldValue::constant("no-store");
 const LIMIT: FieldName<'static> = FieldName::constant("ratelimit-limit");
+const LOCATION: FieldName<'static> = FieldName::constant("location");
 const POLICY: FieldName<'static> = FieldName::constant("ratelimit-policy");
 const REMAINING: FieldName<'static> = FieldName::constant("ratelimit-remaining");
 const REQUEST_ID: FieldName<'static> = FieldName::constant("x-request-id");
@@ -37,6 +38,8 @@ pub(crate) struct Own<'a> {
     pub(crate) authenticate: bool,
     /// Set for a page of the proxy.
     pub(crate) content_type: Option<&'a str>,
+    /// Where the client is sent.
+    pub(crate) location: Option<&'a str>,
 }
 
 /// A service's header policy, checked. What it writes is kept in the codec's own form, so that nothing is checked again for each
@@ -153,6 +156,9 @@ pub(crate) fn write(plan: Option<&HeaderPlan>, upstream: Option<&Fields>, own: &
     if let Some(seconds) = own.retry_after {
         sink.number(RETRY_AFTER, seconds);
     }
+    if let Some(location) = own.location.and_then(|text| FieldValue::new(text.as_bytes()).ok()) {
+        sink.field(LOCATION, location);
+    }
     if own.authenticate {
         sink.field(AUTHENTICATE, BEARER);
     }
@@ -248,6 +254,7 @@ mod tests {
             retry_after: None,
             authenticate: false,
             content_type: None,
+            location: None,
         };
         let mut lines = Lines::default();
         write(

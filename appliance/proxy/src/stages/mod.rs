@@ -1,7 +1,7 @@
 //! What a request passes, in this order and no other: the order stands in [`admit`], one file a stage, one function a file.
 //!
 //! Before these come the address and its caps (`accept`), TLS and framing (`connection`); after them the upstream (`exchange`),
-//! [`headers`], [`mask`] and [`event`]. A stage sees the request and answers with what it found or with a [`Denial`]; it changes
+//! [`headers`], [`mask`] and [`event`], and [`waf`] on both ways of it: request and response are judged there whole. A stage sees the request and answers with what it found or with a [`Denial`]; it changes
 //! nothing and remembers nothing but counts.
 
 pub(crate) mod authenticate;
@@ -12,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod mask;
 pub(crate) mod rate_limit;
 pub(crate) mod route;
+pub(crate) mod waf;
 
 use crate::connection::Peer;
 use crate::rate::Standing;
@@ -46,6 +47,8 @@ pub(crate) struct Denial {
     pub(crate) detail: Cow<'static, str>,
     /// Seconds after which another try may succeed.
     pub(crate) retry_after: Option<u64>,
+    /// Where the client is sent instead, with a status that says so.
+    pub(crate) location: Option<String>,
 }
 
 impl Denial {
@@ -55,6 +58,7 @@ impl Denial {
             status,
             detail: detail.into(),
             retry_after: None,
+            location: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A signing key that lives in the vault.
 
+use redan_ipc::IpcError;
 use redan_ipc::messages::ProxySigner;
 use redan_ipc::messages::sign::{SignRefusal, SignReply, SignRequest};
 use redan_service::Peer;
@@ -18,14 +19,29 @@ thread_local! {
 }
 
 struct Wire {
-    peer: Peer<ProxySigner>,
+    signer: Box<dyn HandshakeSigner + Send>,
     breaker: Breaker,
 }
 
+/// Whoever signs a thread's handshakes: the vault over its wire, and in measurements what it is compared with.
+pub trait HandshakeSigner {
+    /// Asks for a signature and waits, at most `deadline`.
+    ///
+    /// # Errors
+    /// As [`Peer::call`].
+    fn sign(&self, request: &SignRequest, deadline: Duration) -> Result<SignReply, IpcError>;
+}
+
+impl HandshakeSigner for Peer<ProxySigner> {
+    fn sign(&self, request: &SignRequest, deadline: Duration) -> Result<SignReply, IpcError> {
+        self.call(request, deadline)
+    }
+}
+
 /// Gives this thread its wire to the vault's signer on the same core.
-pub(crate) fn install_signer(peer: Peer<ProxySigner>) {
+pub(crate) fn install_signer(signer: Box<dyn HandshakeSigner + Send>) {
     WIRE.set(Some(Wire {
-        peer,
+        signer,
         breaker: Breaker::default(),
     }));
 }
@@ -133,7 +149,7 @@ impl Signer for RemoteKey {
                 scheme: self.scheme.into(),
                 input: message.to_vec(),
             };
-            match wire.peer.call(&request, DEADLINE) {
+            match wire.signer.sign(&request, DEADLINE) {
                 Ok(SignReply::Signature(signature)) => {
                     wire.breaker.succeeded();
                     Ok(signature)

@@ -6,6 +6,7 @@ mod key;
 mod resolve;
 mod stream;
 
+pub use key::HandshakeSigner;
 pub(crate) use key::{RemoteKey, install_signer};
 pub(crate) use resolve::{Choice, Names, Tickets, server_config};
 pub(crate) use stream::{Fill, TlsStream};

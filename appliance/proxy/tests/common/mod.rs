@@ -10,6 +10,7 @@ use redan_ipc::messages::control::Listener;
 use redan_ipc::messages::sign::{SignRefusal, SignReply};
 use redan_ipc::messages::traffic::TrafficSample;
 use redan_ipc::messages::vault::{Certificate, ProxyVaultReply, ProxyVaultRequest};
+use redan_ipc::messages::waf::WafRecord;
 use redan_ipc::messages::{ProxySigner, ProxyVault};
 use redan_ipc::slice::{
     ConnectionLimits, HeaderPolicy, ProxySlice, PublishedService, RequestLimits, Route, TlsVersion, Upstreams,
@@ -65,6 +66,7 @@ pub struct Vault {
     pub api_keys: Mutex<HashMap<String, Principal>>,
     pub events: Mutex<Vec<AuditEvent>>,
     pub traffic: Mutex<Vec<TrafficSample>>,
+    pub found: Mutex<Vec<WafRecord>>,
     pub arrived: Condvar,
     pub signatures: AtomicU64,
     pub resolved: AtomicU64,
@@ -81,7 +83,7 @@ impl Vault {
         let vault = Arc::clone(self);
         std::thread::spawn(move || vault.answer(answering));
         Wires {
-            signer: Peer::fixed(signer),
+            signer: Box::new(Peer::fixed(signer)),
             vault: Box::new(move || AsyncPeer::fixed(asking)),
             pulse: None,
         }
@@ -124,6 +126,10 @@ impl Vault {
                     self.events.lock().unwrap().extend(events);
                     self.arrived.notify_all();
                     ProxyVaultReply::Recorded
+                }
+                ProxyVaultRequest::Waf { records } => {
+                    self.found.lock().unwrap().extend(records);
+                    ProxyVaultReply::Noted
                 }
                 ProxyVaultRequest::Traffic(sample) => {
                     self.traffic.lock().unwrap().push(*sample);
@@ -245,12 +251,14 @@ pub fn slice(address: SocketAddr, upstream: SocketAddr, credentials: &Credential
             rates: Vec::new(),
             fallback: None,
             mask_errors: true,
+            waf: None,
         }],
         connections: ConnectionLimits {
             total: 20_000,
             per_source: 20_000,
             handshakes: 1_000,
         },
+        rule_sets: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The proxy: clients of the listeners that it was given, and TCP connections to upstreams.
 
-use libc::{AF_INET, AF_INET6, SOCK_STREAM, SYS_accept, SYS_accept4, SYS_connect, SYS_socket};
+use libc::{AF_INET, AF_INET6, SOCK_STREAM, SYS_accept, SYS_accept4, SYS_connect, SYS_setpriority, SYS_socket};
 
 use super::{Allowed, Lists, When, any, base, events, when};
 
@@ -22,6 +22,7 @@ const OWN: &[Allowed] = &[
         "upstreams",
     ),
     any(SYS_connect, "upstreams"),
+    any(SYS_setpriority, "rules are compiled behind those who serve"),
 ];
 
 pub(super) const LISTS: Lists = Lists {

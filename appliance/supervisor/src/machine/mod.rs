@@ -7,9 +7,12 @@
 //! | [`end`] | the end of PID 1, whichever way it comes, is a restart of the machine |
 //! | [`facts`] | what is known of the machine, for the serial line and status |
 //! | [`first`] | the configuration that runs while nobody has given another |
-//! | [`modules`] | drivers, and that no more come |
+//! | [`modules`] | no driver is loaded any more |
 //! | [`mounts`] | file systems |
+//! | [`partitions`] | what the update service gets |
+//! | [`sticks`] | USB sticks that are plugged in |
 //! | [`sysctl`] | kernel settings, each with its reason |
+//! | [`trial`] | a version on probation |
 //! | [`watchdog`] | whether the machine is well enough to go on |
 //!
 //! All of it reads the kernel's own files and what the signed image holds; nothing that came over a network or from a stick.
@@ -21,7 +24,10 @@ pub(crate) mod facts;
 pub(crate) mod first;
 mod modules;
 mod mounts;
+pub(crate) mod partitions;
+pub(crate) mod sticks;
 mod sysctl;
+pub(crate) mod trial;
 pub(crate) mod watchdog;
 
 pub(crate) use end::{End, finish};
@@ -29,13 +35,22 @@ pub(crate) use mounts::is_mounted;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::log::say;
 use crate::supervisor::SELF;
 use boot::Boot;
+use partitions::Partitions;
+use redan_hal::board::button::OpenButton;
+use redan_hal::board::file::Board;
+use sticks::Sticks;
+use trial::Trial;
 use watchdog::Watchdog;
+
+/// Which device is where, on each board that is known.
+const BOARDS: &str = "/usr/share/redan/board";
 
 /// The machine, once it has been made ready for services.
 #[derive(Debug)]
@@ -51,6 +66,15 @@ pub(crate) struct Machine {
     /// The built-in configuration, where an interface was found for it.
     pub(crate) first: Option<String>,
     pub(crate) watchdog: Watchdog,
+    /// For the update service, where new versions can be installed.
+    pub(crate) partitions: Option<Partitions>,
+    /// Of the version that runs.
+    pub(crate) trial: Trial,
+    pub(crate) sticks: Sticks,
+    pub(crate) board: Board,
+    pub(crate) buttons: Vec<OpenButton>,
+    /// Whether everything has been ready once.
+    pub(crate) is_up: bool,
     /// How it ends once everything has stopped.
     pub(crate) end: End,
 }
@@ -62,9 +86,8 @@ impl Machine {
         let mut notes = console::begin_log();
         end::guard();
         notes.extend(mounts::mount_missing());
-        // Settings first: what an interface starts with is decided when its driver finds it.
+        notes.extend(modules::close());
         notes.extend(sysctl::apply());
-        notes.extend(modules::load());
         let boot = Boot::read();
         say(
             SELF,
@@ -85,8 +108,27 @@ impl Machine {
             }
         };
         let watchdog = Watchdog::open(now);
-        // After the last driver was loaded, and before the first service starts.
-        notes.extend(modules::close());
+        let board = match Board::of_this_machine(Path::new(BOARDS)) {
+            Ok(board) => board,
+            Err(error) => {
+                notes.push(format!("the board file: {error}"));
+                Board::default()
+            }
+        };
+        let mut buttons = Vec::new();
+        for button in &board.button {
+            match OpenButton::open(button) {
+                Ok(open) => buttons.push(open),
+                Err(error) => notes.push(format!("the button {:?}: {error}", button.device)),
+            }
+        }
+        let partitions = match Partitions::open(&boot) {
+            Ok(partitions) => Some(partitions),
+            Err(why) => {
+                notes.push(why);
+                None
+            }
+        };
         for note in &notes {
             say(SELF, note);
         }
@@ -97,9 +139,21 @@ impl Machine {
             password: password_file().map(Rc::new),
             first,
             watchdog,
+            partitions,
+            trial: Trial::new(now),
+            sticks: Sticks::default(),
+            board,
+            buttons,
+            is_up: false,
             end: End::Reboot,
         }
     }
+}
+
+/// From now on the console shows what is wrong and nothing else: the menu is on the same line.
+pub(crate) fn quiet_console() {
+    // Level 4 and below (linux/kernel/printk): errors. Where it is refused, the menu is less tidy.
+    let _ = std::fs::write("/proc/sys/kernel/printk", "4");
 }
 
 /// Memory that the vault writes the first password to.

@@ -98,8 +98,8 @@ impl Configurations {
     }
 
     /// Keeps another hash, or none.
-    pub(crate) fn set_serial_pin(store: &Store, hash: Option<String>) -> Result<(), VaultError> {
-        if hash.as_ref().is_some_and(|hash| hash.len() > HASH) {
+    pub(crate) fn set_serial_pin(store: &Store, hash: Option<&str>) -> Result<(), VaultError> {
+        if hash.is_some_and(|hash| hash.len() > HASH) {
             return Err(VaultError::Refused(format!("a PIN's hash has at most {HASH} bytes")));
         }
         let mut batch = store.batch();

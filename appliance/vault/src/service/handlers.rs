@@ -7,14 +7,14 @@ use super::configurations::Configurations;
 use super::pool::Pool;
 use super::{Vault, VaultError};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest};
-use redan_ipc::messages::audit::{Actor, AuditEvent, ExportPart};
+use redan_ipc::messages::audit::{Actor, ExportPart};
 use redan_ipc::messages::vault::{
     Certificate, CertificateOwner, ConsoleVaultReply, ConsoleVaultRequest, ManagerVaultReply, ManagerVaultRequest,
     ProxyVaultReply, ProxyVaultRequest, VaultRefusal,
 };
 use redan_ipc::messages::{ConsoleVault, ManagerVault, ProxyVault};
 use redan_ipc::{Pair, Responder};
-use redan_types::HostName;
+use redan_types::{HostName, Process};
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl Vault {
@@ -30,6 +30,11 @@ impl Vault {
                     .unwrap_or_else(PoisonError::into_inner)
                     .add(&sample, self.now());
                 responder.reply(&ProxyVaultReply::Noted);
+            }
+            ProxyVaultRequest::Waf { records } => {
+                self.later(&self.disk, responder, ProxyVaultReply::Refused, move |vault| {
+                    vault.waf.add(&records, vault.now()).map(|()| ProxyVaultReply::Noted)
+                });
             }
             ProxyVaultRequest::Audit { events } => {
                 self.later(&self.disk, responder, ProxyVaultReply::Refused, move |vault| {
@@ -123,11 +128,16 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::Waf(request) => self.awaited(&self.reading, responder, refused, move |vault| {
+                vault.waf.answer(&request).map(Reply::Waf)
+            }),
             Request::Health => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
         }
     }
 
@@ -192,7 +202,7 @@ impl Vault {
                 Configurations::serial_pin(&vault.store).map(Reply::SerialPin)
             }),
             Request::SetSerialPin(hash) => self.later(&self.disk, responder, refused, move |vault| {
-                Configurations::set_serial_pin(&vault.store, hash).map(|()| Reply::Done)
+                Configurations::set_serial_pin(&vault.store, hash.as_deref()).map(|()| Reply::Done)
             }),
             Request::AuditSearch(query) => self.awaited(&self.reading, responder, refused, move |vault| {
                 vault.audit.search(&query).map(Reply::AuditPage)
@@ -203,21 +213,41 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::AuditSegments => self.awaited(&self.reading, responder, refused, |vault| {
+                Ok(Reply::AuditSegments(vault.audit.segments()))
+            }),
+            Request::AuditSeal { actor, until } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.segment-sealed", "audit");
+                let sealed = vault.audit.seal_segment(until, event)?;
+                Ok(Reply::AuditSegments(vec![sealed]))
+            }),
+            Request::AuditErase { actor, person } => self.later(&self.reading, responder, refused, move |vault| {
+                // Not an entry of the asker's own: whoever asks for the erasure of their own entries would erase this one too.
+                let mut event = vault.event_by(Actor::Process(Process::Vault), "audit.person-erased", "audit");
+                event.message = format!("a person's key was destroyed, asked for by {actor}");
+                vault.audit.erase_person(&person, event).map(|()| Reply::Done)
+            }),
             Request::AuditVerify => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     vault.audit.verify().map(Reply::AuditVerified)
                 });
             }
+            Request::RotateKeys { actor } => self.later(&self.disk, responder, refused, move |vault| {
+                vault.rotate_keys(&actor).map(|()| Reply::Done)
+            }),
+            Request::Waf(request) => self.awaited(&self.reading, responder, refused, move |vault| {
+                vault.waf.answer(&request).map(Reply::Waf)
+            }),
             Request::Health => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::KeepManagement(_) | Request::Management | Request::Seal { .. } => {
+                responder.reply(&refused(VaultRefusal::Missing));
+            }
         }
-    }
-
-    fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
-        Ok(self.audit.append(events, Vec::new())?)
     }
 
     fn ensure_certificate(&self, owner: &CertificateOwner, names: &[HostName]) -> Result<Certificate, VaultError> {

@@ -4,7 +4,8 @@
 //! * `certificates`: the appliance's own authority and the leaf certificates that it issues.
 //! * `accounts`: users, sessions, API keys. `audit`: the log. `configurations`: versions and which one runs.
 //! * `transit`: keys that applications use without having them.
-//! * `traffic`: telemetry in memory.
+//! * `traffic`: telemetry in memory. `waf`: what the web application firewall found.
+//! * `room`: sealed or open.
 //! * `handlers`: which request of which wire goes where, and in which pool of threads it may wait.
 //!
 //! A wire's own thread answers at once what needs no disk and no password hash (sessions, API keys, telemetry) and hands everything
@@ -17,28 +18,31 @@ mod change;
 mod configurations;
 mod handlers;
 mod pool;
+mod room;
 mod run;
 pub mod signer;
 mod traffic;
 mod transit;
+mod waf;
 
 pub use run::{RunError, run};
 
-use crate::store::{OpenReport, StateFolder, Store, StoreError};
+use crate::store::{OpenReport, Sealing, StateFolder, Store, StoreError};
 use accounts::Accounts;
 use audit::AuditLog;
 use certificates::Certificates;
 use configurations::Configurations;
 use pool::Pool;
 use redan_hal::keys::{KeyDevice, KeyError};
-use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
-use redan_ipc::messages::vault::{VaultHealth, VaultRefusal};
-use redan_types::{Process, SecretString, Timestamp, UserName};
+use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, Outcome, VerifyReport};
+use redan_ipc::messages::vault::{Certificate, VaultHealth, VaultRefusal};
+use redan_types::{Process, SecretBytes, SecretString, Timestamp, UserName};
 use signer::Signers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use traffic::Traffic;
 use transit::Transit;
+use waf::WafRecords;
 
 /// Why the vault did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,10 @@ impl From<VaultError> for VaultRefusal {
             VaultError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Index(_))) => {
                 Self::Damaged(error.to_string())
             }
-            VaultError::Store(error @ StoreError::TooLarge { .. }) => Self::Refused(error.to_string()),
+            VaultError::Store(error @ (StoreError::TooLarge { .. } | StoreError::Rotating)) => {
+                Self::Refused(error.to_string())
+            }
+            VaultError::Store(StoreError::Stale(_)) => Self::Busy,
             VaultError::Store(error) => Self::Unwritable(error.to_string()),
             error @ VaultError::Form(_) => Self::Damaged(error.to_string()),
             error @ (VaultError::Device(_) | VaultError::Thread(_)) => Self::Unwritable(error.to_string()),
@@ -96,6 +103,7 @@ pub type Clock = fn() -> Timestamp;
 pub struct Vault {
     store: Arc<Store>,
     device: Arc<dyn KeyDevice>,
+    sealing: Arc<dyn Sealing>,
     signers: Arc<Signers>,
     certificates: Certificates,
     audit: Arc<AuditLog>,
@@ -103,6 +111,7 @@ pub struct Vault {
     configurations: Configurations,
     traffic: Mutex<Traffic>,
     transit: Transit,
+    waf: WafRecords,
     disk: Pool,
     hashing: Pool,
     reading: Pool,
@@ -115,21 +124,39 @@ pub struct Vault {
 pub type FirstPassword = (UserName, SecretString);
 
 impl Vault {
-    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    /// Opens the vault in a locked state folder, where the store is sealed by the device itself.
     ///
     /// # Errors
-    /// The store or the key device cannot be used, or a thread not be started.
+    /// As [`Vault::open_sealed`].
     pub fn open(
         state: &StateFolder,
         device: Arc<dyn KeyDevice>,
         clock: Clock,
     ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
+        Self::open_sealed(state, Arc::new(Arc::clone(&device)), device, clock)
+    }
+
+    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    ///
+    /// # Errors
+    /// The store or the key device cannot be used, or a thread not be started.
+    pub fn open_sealed(
+        state: &StateFolder,
+        sealing: Arc<dyn Sealing>,
+        device: Arc<dyn KeyDevice>,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
         let now = clock();
-        let (store, report) = Store::open(state, &*device)?;
+        let (store, report) = Store::open(state, &*sealing)?;
         let store = Arc::new(store);
         let mut notes = describe(&report);
         let (audit, found) = AuditLog::open(Arc::clone(&store), Arc::clone(&device))?;
         notes.extend(found);
+        if let Some(signed) = audit.checkpointed().filter(|signed| *signed > now) {
+            notes.push(format!(
+                "the clock says {now}, but the audit log's last checkpoint was signed at {signed}: the clock went back"
+            ));
+        }
         let audit = Arc::new(audit);
         let signers = Arc::new(Signers::default());
         let (certificates, found) = Certificates::open(&store, &*device, &signers, now)?;
@@ -138,10 +165,13 @@ impl Vault {
         notes.extend(found);
         let (transit, found) = Transit::open(Arc::clone(&store), Arc::clone(&audit))?;
         notes.extend(found);
+        let (waf, found) = WafRecords::open(Arc::clone(&store))?;
+        notes.extend(found);
         let first = accounts.first_administrator(now)?;
         let vault = Self {
             store,
             device,
+            sealing,
             signers,
             certificates,
             audit,
@@ -149,6 +179,7 @@ impl Vault {
             configurations: Configurations::default(),
             traffic: Mutex::default(),
             transit,
+            waf,
             disk: Pool::start("disk", 16, 1_024, false)?,
             hashing: Pool::start("hashing", 2, 64, true)?,
             reading: Pool::start("reading", 2, 64, true)?,
@@ -177,6 +208,55 @@ impl Vault {
         self.certificates.authority()
     }
 
+    /// Records events; they are durable when this returns. At most 256.
+    ///
+    /// # Errors
+    /// The store cannot be written, or an event is not of a form that the log takes.
+    pub fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
+        Ok(self.audit.append(events, Vec::new())?)
+    }
+
+    /// Checks the whole audit log, and names every mistake.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn verify_log(&self) -> Result<VerifyReport, VaultError> {
+        self.audit.verify()
+    }
+
+    /// A page of the audit log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn search_log(&self, query: &AuditQuery) -> Result<AuditPage, VaultError> {
+        self.audit.search(query)
+    }
+
+    /// Gives the store and every tree a new key, for an actor who may have that done; both the wish and a failure are in the log.
+    ///
+    /// # Errors
+    /// A rotation is under way, the store cannot be written, or the key device failed: the keys are as before.
+    pub fn rotate_keys(&self, actor: &Actor) -> Result<(), VaultError> {
+        let mut event = self.event("vault.keys-rotated", Outcome::Succeeded);
+        event.actor = actor.clone();
+        self.audit.append(std::slice::from_ref(&event), Vec::new())?;
+        let result = self.store.rotate_keys(&*self.sealing);
+        if let Err(error) = &result {
+            event.outcome = Outcome::Failed;
+            event.message = error.to_string();
+            self.try_to("record a failed rotation", self.audit.append(&[event], Vec::new()));
+        }
+        Ok(result?)
+    }
+
+    /// What was found at the start and went wrong since, in words.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        notes.extend(self.store.notes());
+        notes
+    }
+
     /// Does what has to be done now and then: stores last uses, ends sessions, signs a checkpoint, reports refused signatures.
     pub fn keep_house(&self) {
         if self.store.unwritable().is_some() {
@@ -192,7 +272,7 @@ impl Vault {
         }
         self.try_to("rotate the keys of applications", self.transit.keep_house(now));
         self.try_to("store last uses", self.accounts.keep_house(now));
-        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(now));
+        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint_in_time(now));
     }
 
     /// Ends orderly: the log gets its checkpoint, the index need not be built again.
@@ -203,22 +283,33 @@ impl Vault {
             self.try_to("record the end", self.audit.append(&[event], Vec::new()));
         }
         self.keep_house();
+        if self.store.unwritable().is_none() {
+            self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(self.now()));
+        }
         self.try_to("close the store", self.store.close());
     }
 
     fn health(&self) -> VaultHealth {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        notes.extend(self.store.notes());
         VaultHealth {
             device: self.device.identity().to_string(),
             evaluation_only: !self.device.capabilities().protects_keys,
             unwritable: self.store.unwritable(),
-            notes,
+            notes: self.notes(),
             audit_size: self.audit.size(),
             checkpoint: self.audit.checkpointed(),
             disk: self.store.disk(),
             signatures: self.signers.signed(),
         }
+    }
+
+    /// The key of the console's certificate.
+    fn console_key(&self, certificate: &Certificate) -> Result<SecretBytes, VaultError> {
+        Certificates::console_key(&self.store, certificate)?.ok_or(VaultError::Missing)
+    }
+
+    /// Whether an actor of the console may do something about the seal.
+    fn may_seal(&self, actor: &Actor) -> Result<(), VaultError> {
+        self.accounts.may_administrate(accounts::Vouched::Console, actor)
     }
 
     fn now(&self) -> Timestamp {
@@ -239,6 +330,14 @@ impl Vault {
             request: None,
             incident: None,
             message: String::new(),
+        }
+    }
+
+    fn event_by(&self, actor: Actor, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            actor,
+            resource: resource.to_owned(),
+            ..self.event(action, Outcome::Succeeded)
         }
     }
 
@@ -269,6 +368,14 @@ fn describe(report: &OpenReport) -> Vec<String> {
             "a write was cut short in {} at byte {offset}; nothing in it had been acknowledged",
             path.display()
         ));
+    }
+    if let Some(repair) = &report.repaired {
+        notes.push(format!(
+            "the store was damaged and was opened without what cannot be read, as it was allowed to: {repair}"
+        ));
+    }
+    if report.renewed {
+        notes.push("the end before was not orderly: the journal's end was written anew and synced".to_owned());
     }
     if report.snapshot_damaged {
         notes.push("a snapshot of the store is damaged; the damaged records are named below".to_owned());

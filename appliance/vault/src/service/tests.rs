@@ -347,3 +347,64 @@ fn an_orderly_end_leaves_a_signed_log_and_a_usable_index() {
         ["user.created", "vault.started", "vault.stopped", "vault.started"]
     );
 }
+
+#[test]
+fn a_clock_that_goes_back_is_named_and_nothing_else_breaks() {
+    let folder = tempfile::tempdir().unwrap();
+    DAYS.store(10, Ordering::Relaxed);
+    let before = open(&folder);
+    before.vault.keep_house();
+    before.vault.close();
+    drop(before);
+    DAYS.store(3, Ordering::Relaxed);
+    let after = open(&folder);
+    let notes = after.vault.notes();
+    assert!(
+        notes.iter().any(|note| note.contains("the clock went back")),
+        "{notes:?}"
+    );
+    after.vault.keep_house();
+    let report = after.vault.verify_log().unwrap();
+    assert_eq!(report.mistakes, [""; 0]);
+    after.vault.close();
+    drop(after);
+    // Once the clock is right again it is not said any more.
+    DAYS.store(11, Ordering::Relaxed);
+    let right = open(&folder);
+    let notes = right.vault.notes();
+    assert!(!notes.iter().any(|note| note.contains("clock")), "{notes:?}");
+}
+
+#[test]
+fn the_keys_are_rotated_while_serving_and_the_log_says_who_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open(&folder);
+    let actor = Actor::Operator { uid: 0 };
+    let rotated = open.manager(&ManagerVaultRequest::RotateKeys { actor: actor.clone() });
+    assert!(matches!(rotated, ManagerVaultReply::Done), "{rotated:?}");
+    // Entries go on while records are encrypted anew.
+    for _ in 0..50 {
+        open.vault
+            .record(&[open.vault.event("measured", Outcome::Succeeded)])
+            .unwrap();
+    }
+    let again = open.manager(&ManagerVaultRequest::RotateKeys { actor });
+    assert!(
+        matches!(&again, ManagerVaultReply::Done)
+            || matches!(&again, ManagerVaultReply::Refused(VaultRefusal::Refused(why)) if why.contains("already")),
+        "{again:?}"
+    );
+    let query = AuditQuery {
+        action: Some("vault.keys-rotated".to_owned()),
+        limit: 9,
+        ..AuditQuery::default()
+    };
+    let page = open.vault.search_log(&query).unwrap();
+    assert!(
+        page.entries
+            .iter()
+            .any(|entry| entry.event.actor == Actor::Operator { uid: 0 }),
+        "{page:?}"
+    );
+    assert_eq!(open.vault.verify_log().unwrap().mistakes, [""; 0]);
+}

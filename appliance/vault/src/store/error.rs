@@ -68,6 +68,18 @@ pub enum StoreError {
         /// The file that should be there.
         path: PathBuf,
     },
+    /// An export cannot be read: it was cut short or altered, or the key is another.
+    #[error("the export cannot be read: {0}")]
+    Export(&'static str),
+    /// The file of an export could not be read or written.
+    #[error("the export's file: {0}")]
+    ExportFile(String),
+    /// There is a store already where one was to be made from an export.
+    #[error("{} holds a store already", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// One record does not authenticate. The others can be read.
     #[error("corrupt record {key} in tree {tree}: it was altered on disk, or belongs elsewhere")]
     Corrupt {
@@ -90,6 +102,12 @@ pub enum StoreError {
     /// The store takes no changes until it is opened again: this one was not acknowledged. Reading goes on.
     #[error("the store is read-only, the change was not acknowledged: {0}")]
     ReadOnly(String),
+    /// A record had been encrypted for this change under a key that was rotated away before the change was made. Try again.
+    #[error("the keys were rotated meanwhile, the change was not made: {0}")]
+    Stale(String),
+    /// A rotation of the keys is under way already.
+    #[error("the keys are being rotated already")]
+    Rotating,
     /// The index failed while reading and could not be rebuilt.
     #[error("the index failed: {0}")]
     Index(String),

@@ -38,20 +38,27 @@ pub(crate) enum Found<'a> {
     Damaged(&'static str),
 }
 
-/// Makes a frame of `body`; returns its bytes and the chain after it.
-pub(crate) fn encode(previous: &Chain, sequence: u64, body: &[u8]) -> Option<(Vec<u8>, Chain)> {
+/// The room for a frame whose body will have `length` bytes; the body is appended to it.
+pub(crate) fn begin(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(OVERHEAD + length);
+    bytes.resize(HEADER, 0);
+    bytes
+}
+
+/// Completes a frame that [`begin`] began; returns the chain after it. `None` where its body is longer than a frame can be.
+pub(crate) fn finish(bytes: &mut Vec<u8>, previous: &Chain, sequence: u64) -> Option<Chain> {
+    let (header, body) = bytes.split_at_mut_checked(HEADER)?;
     let length = u32::try_from(body.len()).ok()?;
     let chain = link(previous, sequence, body);
-    let mut bytes = Vec::with_capacity(OVERHEAD + body.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&sequence.to_le_bytes());
-    bytes.extend_from_slice(&chain);
-    bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    bytes.extend_from_slice(body);
+    header[..4].copy_from_slice(MAGIC);
+    header[4..8].copy_from_slice(&length.to_le_bytes());
+    header[8..16].copy_from_slice(&sequence.to_le_bytes());
+    header[16..48].copy_from_slice(&chain);
+    header[48..52].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..52]);
+    header[52..].copy_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(TRAILER);
-    Some((bytes, chain))
+    Some(chain)
 }
 
 /// Reads what lies at `at` in a segment whose chain so far is `previous`.
@@ -167,19 +174,40 @@ fn declared_length(bytes: &[u8]) -> Option<usize> {
 
 /// Whether a whole frame with a later number lies anywhere after `at`.
 fn follows(segment: &[u8], at: usize, sequence: u64) -> bool {
+    next_whole(segment, at, sequence).is_some()
+}
+
+/// The next frame after `at` that is whole in itself and has a number after `sequence`, with its place. Whether it continues what was
+/// before cannot be told: that is for repairs only.
+pub(crate) fn next_whole(segment: &[u8], at: usize, sequence: u64) -> Option<(usize, Frame<'_>)> {
     let mut from = at + 1;
     while let Some(rest) = segment.get(from..) {
-        let Some(step) = rest.windows(MAGIC.len()).position(|window| window == MAGIC) else {
-            return false;
-        };
-        if let Parsed::Frame { sequence: number, .. } = parse(&rest[step..])
+        let step = rest.windows(MAGIC.len()).position(|window| window == MAGIC)?;
+        let found = from + step;
+        if let Parsed::Frame {
+            sequence: number,
+            chain,
+            body,
+        } = parse(&rest[step..])
             && number > sequence
         {
-            return true;
+            let frame = Frame {
+                sequence: number,
+                chain,
+                body,
+                end: found + OVERHEAD + body.len(),
+            };
+            return Some((found, frame));
         }
-        from += step + 1;
+        from = found + 1;
     }
-    false
+    None
+}
+
+/// What stands where the body of a damaged frame would be, up to `until`. Nothing of it can be trusted.
+pub(crate) fn remains(segment: &[u8], at: usize, until: usize) -> &[u8] {
+    let body = segment.get(at + HEADER..until).unwrap_or_default();
+    body.strip_suffix(TRAILER).unwrap_or(body)
 }
 
 /// Whether the part of some sector that lies within `start..end` is all zeros.
@@ -206,16 +234,16 @@ fn link(previous: &Chain, sequence: u64, body: &[u8]) -> Chain {
 }
 
 const MAGIC: &[u8] = b"RJf1";
-const TRAILER: &[u8] = b"1fJR";
+pub(super) const TRAILER: &[u8] = b"1fJR";
 /// Magic, length, sequence, chain, checksum of the body, checksum of the header.
 const HEADER: usize = 4 + 4 + 8 + 32 + 4 + 4;
 /// Bytes of a frame beside its body.
-pub(crate) const OVERHEAD: usize = HEADER + 4;
+const OVERHEAD: usize = HEADER + 4;
 const SECTOR: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, encode, read};
+    use super::{Chain, Found, begin, finish, read};
     use proptest::prelude::*;
 
     fn body(seed: u8, length: usize) -> Vec<u8> {
@@ -225,11 +253,18 @@ mod tests {
             .collect()
     }
 
+    fn encode(previous: &Chain, sequence: u64, body: &[u8]) -> (Vec<u8>, Chain) {
+        let mut bytes = begin(body.len());
+        bytes.extend_from_slice(body);
+        let chain = finish(&mut bytes, previous, sequence).unwrap();
+        (bytes, chain)
+    }
+
     fn journal(lengths: &[usize]) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut chain, mut ends) = (Vec::new(), [0; 32], Vec::new());
         for (sequence, length) in lengths.iter().enumerate() {
             let sequence = u64::try_from(sequence).unwrap();
-            let (frame, next) = encode(&chain, sequence, &body(3, *length)).unwrap();
+            let (frame, next) = encode(&chain, sequence, &body(3, *length));
             bytes.extend_from_slice(&frame);
             ends.push(bytes.len());
             chain = next;

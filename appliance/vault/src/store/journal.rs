@@ -3,7 +3,8 @@
 //! It is a row of segment files `journal-<number>`, each preallocated with zeros (so that a sync writes data and no file system
 //! metadata) and made under another name, so that a segment with its name is whole at its head. The head repeats where the chain
 //! stands, which ties the files to each other: a closed segment that lost its end does not fit the next one's head. A start
-//! always begins a new segment; what a crash left after the last whole frame is never written over.
+//! always begins a new segment; what a crash left after the last whole frame is never written over, but copied with the rest into a
+//! file of its own ([`renew`]), so that what was read is what the disk holds.
 
 use super::error::StoreError;
 use super::folder;
@@ -64,7 +65,9 @@ impl Active {
         file.write_all_at(&head, 0).map_err(StoreError::file("write", &spare))?;
         file.sync_all().map_err(StoreError::file("sync", &spare))?;
         std::fs::rename(&spare, &path).map_err(StoreError::file("rename", &spare))?;
-        folder::sync(store)?;
+        // From here on the segment may be there after a crash, so that nothing may be added to the one before it: whatever the reason
+        // is that its name did not become durable, it is not one to try again after.
+        folder::sync(store).map_err(|error| StoreError::ReadOnly(error.to_string()))?;
         Ok(Self {
             file,
             path,
@@ -74,18 +77,19 @@ impl Active {
         })
     }
 
-    /// Writes and syncs one frame; what it holds is durable when this returns. `false` where the segment has no room for it.
-    pub(crate) fn append(&mut self, body: &[u8]) -> Result<bool, StoreError> {
-        if self.offset + (body.len() + frame::OVERHEAD) as u64 > SEGMENT {
+    /// Writes and syncs a frame that [`frame::begin`] began; what it holds is durable when this returns. `false` where the segment
+    /// has no room for it, and then nothing was done.
+    pub(crate) fn append(&mut self, frame: &mut Vec<u8>) -> Result<bool, StoreError> {
+        if self.offset + (frame.len() + frame::TRAILER.len()) as u64 > SEGMENT {
             return Ok(false);
         }
-        let (bytes, chain) = frame::encode(&self.position.chain, self.position.sequence, body)
+        let chain = frame::finish(frame, &self.position.chain, self.position.sequence)
             .ok_or(StoreError::Library("encode a frame"))?;
         self.file
-            .write_all_at(&bytes, self.offset)
+            .write_all_at(frame, self.offset)
             .map_err(StoreError::file("write", &self.path))?;
         self.file.sync_data().map_err(StoreError::file("sync", &self.path))?;
-        self.offset += bytes.len() as u64;
+        self.offset += frame.len() as u64;
         self.position = Position {
             sequence: self.position.sequence + 1,
             chain,
@@ -244,10 +248,168 @@ pub(crate) fn trim(store: &Path, number: u64, end: u64) {
         .and_then(|file| file.set_len(end));
 }
 
+/// Writes the last segment anew, as it was read: a copy that is synced under another name and takes the place of the old file. The
+/// old file is not written to, for it holds acknowledged frames.
+pub(crate) fn renew(store: &Path, number: u64, end: u64, cut: bool) -> Result<(), StoreError> {
+    let (path, fresh) = (segment_path(store, number), store.join(RENEWAL));
+    let segment = folder::read(&path, SEGMENT)?.ok_or_else(|| StoreError::Gap { path: path.clone() })?;
+    // What a cut write left is told from damage by the zeros behind it.
+    let content = segment
+        .get(..usize::try_from(end).unwrap_or(usize::MAX))
+        .filter(|_| !cut);
+    let made = folder::create_file(&fresh).and_then(|mut file| {
+        file.write_all(content.unwrap_or(&segment))
+            .map_err(StoreError::file("write", &fresh))?;
+        file.sync_all().map_err(StoreError::file("sync", &fresh))?;
+        std::fs::rename(&fresh, &path).map_err(StoreError::file("rename", &fresh))
+    });
+    if made.is_err() {
+        // It is in nobody's way, but on a full disk it takes room.
+        let _ = folder::remove(&fresh);
+    }
+    made?;
+    folder::sync(store)
+}
+
 /// Whether a segment holds nothing but its head.
 pub(crate) fn is_empty(store: &Path, number: u64) -> Result<bool, StoreError> {
     let bytes = folder::read(&segment_path(store, number), SEGMENT)?.unwrap_or_default();
     Ok(bytes.iter().skip(HEAD_LENGTH).all(|byte| *byte == 0))
+}
+
+/// What of a damaged journal could not be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Hole {
+    pub(crate) path: PathBuf,
+    /// Bytes of the file; empty where the file itself is missing.
+    pub(crate) bytes: std::ops::Range<u64>,
+    /// The frames that are missing, where their numbers follow from what is around them.
+    pub(crate) frames: std::ops::Range<u64>,
+    pub(crate) what: &'static str,
+    /// What stands there, as far as it can be read; nothing of it is certain.
+    pub(crate) remains: Vec<Mutation>,
+}
+
+/// What a damaged journal yields, in its order.
+#[derive(Debug)]
+pub(crate) enum Salvaged {
+    Change(Mutation),
+    Hole(Hole),
+}
+
+/// Reads what can be read of a damaged journal: behind a hole it goes on at the next frame that is whole in itself. Whether that one
+/// continued what was lost cannot be checked.
+pub(crate) fn salvage(
+    store: &Path,
+    store_id: &[u8; 16],
+    numbers: std::ops::RangeInclusive<u64>,
+    from: Position,
+) -> Result<(Position, Vec<Salvaged>), StoreError> {
+    let mut salvage = Salvage {
+        position: from,
+        found: Vec::new(),
+    };
+    let last = *numbers.end();
+    for number in numbers {
+        let path = segment_path(store, number);
+        match folder::read(&path, SEGMENT)? {
+            Some(segment) => salvage.segment(&path, &segment, store_id, number, number == last),
+            None => salvage.hole(&path, 0..0, 0, "the file is missing", Vec::new()),
+        }
+    }
+    Ok((salvage.position, salvage.found))
+}
+
+struct Salvage {
+    position: Position,
+    found: Vec<Salvaged>,
+}
+
+impl Salvage {
+    fn segment(&mut self, path: &Path, segment: &[u8], store_id: &[u8; 16], number: u64, last: bool) {
+        match Head::parse(path, segment) {
+            Ok(head) if head.store_id != *store_id || head.number != number => {
+                return self.hole(
+                    path,
+                    0..segment.len(),
+                    0,
+                    "it belongs to another store or place",
+                    Vec::new(),
+                );
+            }
+            Ok(head) if head.position != self.position => {
+                let next = head.position.sequence;
+                self.hole(
+                    path,
+                    0..HEAD_LENGTH,
+                    next,
+                    "it does not continue what is before it",
+                    Vec::new(),
+                );
+                self.position = head.position;
+            }
+            Ok(_) => {}
+            Err(_) => self.hole(path, 0..HEAD_LENGTH, 0, "its head is damaged", Vec::new()),
+        }
+        let mut at = HEAD_LENGTH;
+        loop {
+            let what = match frame::read(segment, at, &self.position.chain, self.position.sequence) {
+                Found::Frame(frame) => {
+                    at = self.frame(path, at, &frame);
+                    continue;
+                }
+                Found::End => return,
+                Found::Cut if last => return,
+                Found::Cut => "a write was cut short",
+                Found::Damaged(what) => what,
+            };
+            // A frame at the place itself may be whole and only not continue what is before it.
+            let next = frame::next_whole(segment, at - 1, self.position.sequence - 1);
+            let until = next.as_ref().map_or(segment.len(), |(place, _)| *place);
+            let sequence = next.as_ref().map_or(0, |(_, frame)| frame.sequence);
+            let remains = Mutation::decode_some(frame::remains(segment, at, until));
+            self.hole(path, at..until, sequence, what, remains);
+            let Some((place, frame)) = next else { return };
+            at = self.frame(path, place, &frame);
+        }
+    }
+
+    fn frame(&mut self, path: &Path, at: usize, frame: &frame::Frame<'_>) -> usize {
+        match Mutation::decode_all(frame.body) {
+            Some(mutations) => self.found.extend(mutations.into_iter().map(Salvaged::Change)),
+            None => self.hole(
+                path,
+                at..frame.end,
+                frame.sequence + 1,
+                "a frame's content does not parse",
+                Vec::new(),
+            ),
+        }
+        self.position = Position {
+            sequence: frame.sequence + 1,
+            chain: frame.chain,
+        };
+        frame.end
+    }
+
+    /// `next` is the number of the frame after the hole; 0 where that is not known.
+    fn hole(
+        &mut self,
+        path: &Path,
+        bytes: std::ops::Range<usize>,
+        next: u64,
+        what: &'static str,
+        remains: Vec<Mutation>,
+    ) {
+        let first = self.position.sequence;
+        self.found.push(Salvaged::Hole(Hole {
+            path: path.to_owned(),
+            bytes: bytes.start as u64..bytes.end as u64,
+            frames: first..next.max(first),
+            what,
+            remains,
+        }));
+    }
 }
 
 struct Head {
@@ -304,6 +466,8 @@ fn spare_path(store: &Path) -> PathBuf {
 pub(crate) const SEGMENT: u64 = 8 << 20;
 /// The most that one frame's body may hold.
 pub(crate) const BODY_LIMIT: usize = 7 << 20;
+/// What an interrupted [`renew`] leaves; the next one writes over it.
+const RENEWAL: &str = "journal-renewal.new";
 const SEGMENT_PREFIX: &str = "journal-";
 const MAGIC: &[u8] = b"redan journal 1\n";
 const HEAD_LENGTH: usize = 16 + 16 + 8 + 8 + 32 + 4;

@@ -2,31 +2,36 @@
 //!
 //! The file `keyring` holds the store key sealed by the device, and for each tree its encryption keys (by version) and its naming
 //! key, each sealed under the store key. A record's own key is derived from its tree's key and its nonce, which is what XAES does.
-//! A record names the version of its key, so that a tree's key can be rotated while old records are still readable.
+//! A record names the version of its key, so that a tree's key can be rotated while old records are still readable (`rotate`).
+
+mod rotate;
 
 use super::error::StoreError;
 use super::folder;
+use super::sealing::Sealing;
 use super::tree::{Name, RecordKey, Tree};
 use super::xaes::{KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH, Xaes};
 use hmac::{Hmac, KeyInit, Mac};
-use redan_hal::keys::{DeviceIdentity, KeyDevice, KeyError};
+use redan_hal::keys::DeviceIdentity;
 use redan_types::SecretBytes;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
 /// The keys of an open store.
 pub(crate) struct Keyring {
     store_id: [u8; 16],
-    trees: BTreeMap<Tree, TreeKeys>,
+    /// Replaced as a whole when keys change.
+    trees: RwLock<BTreeMap<Tree, Arc<TreeKeys>>>,
 }
 
 struct TreeKeys {
     naming: SecretBytes,
     /// By version; new records use the highest.
-    encryption: BTreeMap<u32, Xaes>,
+    encryption: BTreeMap<u32, Arc<Xaes>>,
 }
 
 impl Keyring {
@@ -36,33 +41,27 @@ impl Keyring {
     }
 
     /// Opens the keyring; `None` where there is none. Trees that a newer version of Redan brought get their keys.
-    pub(crate) fn open(folder: &Path, device: &dyn KeyDevice, writable: bool) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn open(folder: &Path, sealing: &dyn Sealing, writable: bool) -> Result<Option<Self>, StoreError> {
         let path = Self::path(folder);
         let Some(bytes) = folder::read(&path, FILE_LIMIT)? else {
             return Ok(None);
         };
         let mut file = KeyringFile::parse(&path, &bytes)?;
-        if file.device != *device.identity() {
-            return Err(StoreError::OtherDevice {
-                sealed_by: file.device,
-                present: *device.identity(),
-            });
-        }
-        let store_key = device
-            .unseal(&file.store_context(), &file.store_key)
-            .map_err(|error| match error {
-                KeyError::OtherDevice { sealed_by, present } => StoreError::OtherDevice { sealed_by, present },
-                other => StoreError::Device(other),
-            })?;
+        let secret = sealing.unseal(file.device, &file.store_context(), &file.store_key)?;
         let store_key =
-            xaes(&store_key).ok_or_else(|| StoreError::damaged(&path, 0, "the store key has a wrong length"))?;
+            xaes(&secret).ok_or_else(|| StoreError::damaged(&path, 0, "the store key has a wrong length"))?;
+        if writable && sealing.is_outdated(&file.store_key) {
+            file.device = sealing.identity();
+            file.store_key = sealing.seal(&file.store_context(), &secret)?;
+            folder::replace(&path, &file.encode()?)?;
+        }
         let missing: Vec<_> = Tree::ALL
             .into_iter()
             .filter(|tree| !file.trees.iter().any(|stored| stored.tree == tree.id()))
             .collect();
         if writable && !missing.is_empty() {
             for tree in missing {
-                file.add(tree, &store_key, device)?;
+                file.add(tree, &store_key, sealing)?;
             }
             folder::replace(&path, &file.encode()?)?;
         }
@@ -70,21 +69,21 @@ impl Keyring {
     }
 
     /// Makes the keyring of a new store, and the content of its file.
-    pub(crate) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<(Self, Vec<u8>), StoreError> {
+    pub(crate) fn create(folder: &Path, sealing: &dyn Sealing) -> Result<(Self, Vec<u8>), StoreError> {
         let mut store_id = [0; 16];
-        device.random(&mut store_id)?;
-        let store_key = random_key(device)?;
+        sealing.random(&mut store_id)?;
+        let store_key = random_key(sealing)?;
         let mut file = KeyringFile {
             store_id,
-            device: *device.identity(),
+            device: sealing.identity(),
             store_key_version: 1,
             store_key: Vec::new(),
             trees: Vec::new(),
         };
-        file.store_key = device.seal(&file.store_context(), &store_key)?;
+        file.store_key = sealing.seal(&file.store_context(), &store_key)?;
         let store_key = xaes(&store_key).ok_or(StoreError::Library("make the store key"))?;
         for tree in Tree::ALL {
-            file.add(tree, &store_key, device)?;
+            file.add(tree, &store_key, sealing)?;
         }
         Ok((file.unlock(&Self::path(folder), &store_key)?, file.encode()?))
     }
@@ -115,8 +114,8 @@ impl Keyring {
         name: Name<'_>,
         value: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
-        let (version, cipher) = self
-            .keys(tree)?
+        let keys = self.keys(tree)?;
+        let (version, cipher) = keys
             .encryption
             .last_key_value()
             .ok_or(StoreError::Library("find a tree's key"))?;
@@ -169,9 +168,12 @@ impl Keyring {
         parts().ok_or_else(|| StoreError::Corrupt { tree, key: key.clone() })
     }
 
-    fn keys(&self, tree: Tree) -> Result<&TreeKeys, StoreError> {
+    fn keys(&self, tree: Tree) -> Result<Arc<TreeKeys>, StoreError> {
         self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .get(&tree)
+            .map(Arc::clone)
             .ok_or(StoreError::Library("find a tree's keys in a store opened read-only"))
     }
 }
@@ -270,25 +272,51 @@ impl KeyringFile {
         .concat()
     }
 
-    fn add(&mut self, tree: Tree, store_key: &Xaes, device: &dyn KeyDevice) -> Result<(), StoreError> {
-        let wrap = |purpose, version| -> Result<Wrapped, StoreError> {
-            let mut key = [0; KEY_LENGTH];
-            device.random(&mut key)?;
-            let mut nonce = [0; NONCE_LENGTH];
-            device.random(&mut nonce)?;
-            let context = self.key_context(tree.id(), purpose, version);
-            let tag = store_key
-                .seal(&nonce, &context, &mut key)
-                .ok_or(StoreError::Library("wrap a key"))?;
-            Ok(Wrapped { nonce, key, tag })
+    fn add(&mut self, tree: Tree, store_key: &Xaes, sealing: &dyn Sealing) -> Result<(), StoreError> {
+        let make = |purpose, version| -> Result<Wrapped, StoreError> {
+            let key = random_key(sealing)?;
+            self.wrap(store_key, (tree.id(), purpose, version), key.expose(), sealing)
         };
         let stored = StoredTree {
             tree: tree.id(),
-            naming: wrap(NAMING, 0)?,
-            encryption: vec![(FIRST_VERSION, wrap(ENCRYPTION, FIRST_VERSION)?)],
+            naming: make(NAMING, 0)?,
+            encryption: vec![(FIRST_VERSION, make(ENCRYPTION, FIRST_VERSION)?)],
         };
         self.trees.push(stored);
         Ok(())
+    }
+
+    /// Seals a tree's key (tree, purpose, version) under the store key.
+    fn wrap(
+        &self,
+        store_key: &Xaes,
+        (tree, purpose, version): (u8, u8, u32),
+        key: &[u8],
+        sealing: &dyn Sealing,
+    ) -> Result<Wrapped, StoreError> {
+        const FAILED: StoreError = StoreError::Library("wrap a key");
+        let mut key: [u8; KEY_LENGTH] = key.try_into().map_err(|_| FAILED)?;
+        let mut nonce = [0; NONCE_LENGTH];
+        sealing.random(&mut nonce)?;
+        let context = self.key_context(tree, purpose, version);
+        let tag = store_key.seal(&nonce, &context, &mut key).ok_or(FAILED)?;
+        Ok(Wrapped { nonce, key, tag })
+    }
+
+    /// A tree's key (tree, purpose, version) in the clear.
+    fn unwrap(
+        &self,
+        path: &Path,
+        store_key: &Xaes,
+        (tree, purpose, version): (u8, u8, u32),
+        wrapped: &Wrapped,
+    ) -> Result<Zeroizing<[u8; KEY_LENGTH]>, StoreError> {
+        let mut key = Zeroizing::new(wrapped.key);
+        let context = self.key_context(tree, purpose, version);
+        store_key
+            .open(&wrapped.nonce, &context, &mut *key, &wrapped.tag)
+            .map(|()| key)
+            .ok_or_else(|| StoreError::damaged(path, 0, "a tree's key does not authenticate"))
     }
 
     fn unlock(&self, path: &Path, store_key: &Xaes) -> Result<Keyring, StoreError> {
@@ -296,35 +324,25 @@ impl KeyringFile {
         for stored in &self.trees {
             // A tree of a newer version is of no use to this one, and does no harm.
             let Some(tree) = Tree::parse(stored.tree) else { continue };
-            let unwrap = |wrapped: &Wrapped, purpose, version| {
-                let mut key = Zeroizing::new(wrapped.key);
-                store_key
-                    .open(
-                        &wrapped.nonce,
-                        &self.key_context(stored.tree, purpose, version),
-                        &mut *key,
-                        &wrapped.tag,
-                    )
-                    .map(|()| key)
-                    .ok_or_else(|| StoreError::damaged(path, 0, "a tree's key does not authenticate"))
-            };
-            let naming = SecretBytes::new(unwrap(&stored.naming, NAMING, 0)?.to_vec());
+            let naming = self.unwrap(path, store_key, (stored.tree, NAMING, 0), &stored.naming)?;
+            let naming = SecretBytes::new(naming.to_vec());
             let mut encryption = BTreeMap::new();
             for (version, wrapped) in &stored.encryption {
-                encryption.insert(*version, Xaes::new(&*unwrap(wrapped, ENCRYPTION, *version)?));
+                let key = self.unwrap(path, store_key, (stored.tree, ENCRYPTION, *version), wrapped)?;
+                encryption.insert(*version, Arc::new(Xaes::new(&key)));
             }
-            trees.insert(tree, TreeKeys { naming, encryption });
+            trees.insert(tree, Arc::new(TreeKeys { naming, encryption }));
         }
         Ok(Keyring {
             store_id: self.store_id,
-            trees,
+            trees: RwLock::new(trees),
         })
     }
 }
 
-fn random_key(device: &dyn KeyDevice) -> Result<SecretBytes, StoreError> {
+fn random_key(sealing: &dyn Sealing) -> Result<SecretBytes, StoreError> {
     let mut key = vec![0; KEY_LENGTH];
-    device.random(&mut key)?;
+    sealing.random(&mut key)?;
     Ok(SecretBytes::new(key))
 }
 

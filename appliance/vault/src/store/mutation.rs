@@ -36,19 +36,35 @@ impl Mutation {
     pub(crate) fn decode_all(mut body: &[u8]) -> Option<Vec<Self>> {
         let mut all = Vec::new();
         while !body.is_empty() {
-            let (head, rest) = body.split_first_chunk::<6>()?;
-            let [operation, key_length, length @ ..] = *head;
-            let (key, rest) = rest.split_at_checked(usize::from(key_length))?;
-            let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
-            let key = RecordKey::parse(key)?;
-            all.push(match operation {
-                PUT => Self::Put(key, value.to_vec()),
-                DELETE if value.is_empty() => Self::Delete(key),
-                _ => return None,
-            });
+            let (one, rest) = Self::decode(body)?;
+            all.push(one);
             body = rest;
         }
         Some(all)
+    }
+
+    /// What can be read of a damaged frame's body, from its beginning.
+    pub(crate) fn decode_some(mut body: &[u8]) -> Vec<Self> {
+        let mut all = Vec::new();
+        while let Some((one, rest)) = Self::decode(body) {
+            all.push(one);
+            body = rest;
+        }
+        all
+    }
+
+    fn decode(body: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = body.split_first_chunk::<6>()?;
+        let [operation, key_length, length @ ..] = *head;
+        let (key, rest) = rest.split_at_checked(usize::from(key_length))?;
+        let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
+        let key = RecordKey::parse(key)?;
+        let one = match operation {
+            PUT => Self::Put(key, value.to_vec()),
+            DELETE if value.is_empty() => Self::Delete(key),
+            _ => return None,
+        };
+        Some((one, rest))
     }
 }
 

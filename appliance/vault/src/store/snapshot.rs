@@ -74,7 +74,7 @@ pub(crate) fn advance(store: &Path, store_id: &[u8; 16], base: &Covered, segment
         };
         Ok(())
     })?;
-    let fresh = store.join("snapshot.new");
+    let fresh = store.join(FRESH);
     let mut covered = Covered {
         segment,
         position: replay.position,
@@ -95,10 +95,7 @@ pub(crate) fn advance(store: &Path, store_id: &[u8; 16], base: &Covered, segment
         writer.row(&key, new.as_deref())?;
     }
     covered.bytes = writer.finish()?;
-    let path = path(store, segment);
-    std::fs::rename(&fresh, &path).map_err(StoreError::file("rename", &fresh))?;
-    folder::sync(store)?;
-    clean(store, &covered)?;
+    publish(store, &covered)?;
     Ok(covered)
 }
 
@@ -116,10 +113,90 @@ pub(crate) fn clean(store: &Path, covered: &Covered) -> Result<(), StoreError> {
     {
         folder::remove(&journal::segment_path(store, number))?;
     }
-    folder::remove(&store.join("snapshot.new"))
+    folder::remove(&store.join(FRESH))
 }
 
-fn path(store: &Path, segment: u64) -> PathBuf {
+/// Writes a snapshot of these records under the name of one that is not finished; [`publish`] makes it the newest.
+pub(crate) fn prepare(
+    store: &Path,
+    store_id: &[u8; 16],
+    covered: &Covered,
+    records: &BTreeMap<RecordKey, Vec<u8>>,
+) -> Result<(), StoreError> {
+    let mut writer = Writer::create(&store.join(FRESH), store_id, covered)?;
+    for (key, value) in records {
+        writer.row(key, Some(value))?;
+    }
+    writer.finish().map(drop)
+}
+
+/// Makes the snapshot that [`prepare`] wrote the newest, and removes what it replaces.
+pub(crate) fn publish(store: &Path, covered: &Covered) -> Result<(), StoreError> {
+    let fresh = store.join(FRESH);
+    std::fs::rename(&fresh, path(store, covered.segment)).map_err(StoreError::file("rename", &fresh))?;
+    folder::sync(store)?;
+    clean(store, covered)
+}
+
+/// The numbers of the snapshots that there are, in order.
+pub(crate) fn all(store: &Path) -> Result<Vec<u64>, StoreError> {
+    journal::numbered(store, PREFIX)
+}
+
+/// Reads what can be read of a snapshot: after damage it goes on at the next row. Returns the place where the journal stood, where
+/// the head says it, and the ranges of bytes that are no rows.
+pub(crate) fn salvage(
+    store: &Path,
+    store_id: &[u8; 16],
+    segment: u64,
+    records: &mut BTreeMap<RecordKey, Vec<u8>>,
+) -> Result<(Option<Position>, Vec<std::ops::Range<u64>>), StoreError> {
+    let path = path(store, segment);
+    let bytes = folder::read(&path, SALVAGE_LIMIT)?.unwrap_or_default();
+    let position = Reader::open(store, store_id, segment)
+        .ok()
+        .map(|reader| reader.covered.position);
+    let mut lost = Vec::new();
+    let mut at = HEAD_LENGTH;
+    let mut good = at;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.first() == Some(&END) && rest.len() == 1 + 8 + 32 {
+            break;
+        }
+        let Some((key, value, length)) = row(rest) else {
+            at += 1;
+            continue;
+        };
+        if at > good {
+            lost.push(good as u64..at as u64);
+        }
+        records.insert(key, value.to_vec());
+        at += length;
+        good = at;
+    }
+    if at > good || bytes.get(at..).is_none_or(<[u8]>::is_empty) {
+        lost.push(good as u64..bytes.len() as u64);
+    }
+    Ok((position, lost))
+}
+
+/// A row at the beginning of `bytes`, with its length.
+fn row(bytes: &[u8]) -> Option<(RecordKey, &[u8], usize)> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (key, rest) = rest.split_at_checked(usize::from(*first))?;
+    let (checksum, rest) = rest.split_first_chunk()?;
+    let head = 1 + 4 + key.len();
+    if crc32c::crc32c(bytes.get(..head)?) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let value = rest.get(..length)?;
+    Some((RecordKey::parse(key)?, value, head + 4 + length))
+}
+
+/// The path of the snapshot that covers `segment`.
+pub(crate) fn path(store: &Path, segment: u64) -> PathBuf {
     store.join(format!("{PREFIX}{segment:016x}"))
 }
 
@@ -294,6 +371,10 @@ impl Reader {
 }
 
 const PREFIX: &str = "snapshot-";
+/// One that is not finished.
+const FRESH: &str = "snapshot.new";
+/// What a repair takes into memory.
+const SALVAGE_LIMIT: u64 = 4 << 30;
 const MAGIC: &[u8] = b"redan snapshot1\n";
 const HEAD_LENGTH: usize = 16 + 16 + 8 + 8 + 32 + 4;
 /// Where a row's key length would stand: no key is that long.

@@ -7,6 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod ends;
+mod format_1;
+mod pending;
+mod repair;
+mod rotation;
+mod transfer;
+
 struct Bench {
     folder: tempfile::TempDir,
 }

@@ -28,11 +28,13 @@ pub enum Tree {
     PersonKeys = 10,
     /// Keys that applications use, by name.
     TransitKeys = 11,
+    /// What the web application firewall found, by number.
+    WafRecords = 12,
 }
 
 impl Tree {
     /// Every tree.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::State,
         Self::LeafKeys,
         Self::Certificates,
@@ -44,6 +46,7 @@ impl Tree {
         Self::AuditCheckpoints,
         Self::PersonKeys,
         Self::TransitKeys,
+        Self::WafRecords,
     ];
 
     pub(crate) const fn id(self) -> u8 {
@@ -69,6 +72,7 @@ impl fmt::Display for Tree {
             Self::AuditCheckpoints => "audit-checkpoints",
             Self::PersonKeys => "person-keys",
             Self::TransitKeys => "transit-keys",
+            Self::WafRecords => "waf-records",
         })
     }
 }
@@ -122,6 +126,12 @@ impl RecordKey {
     #[must_use]
     pub fn tree(&self) -> Option<Tree> {
         self.0.first().copied().and_then(Tree::parse)
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for RecordKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

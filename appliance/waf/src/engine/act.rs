@@ -79,6 +79,7 @@ impl Transaction {
             Place::Slot(slot) => {
                 let old = self.tx.get(*slot).copied().flatten();
                 let new = self.changed(rules, old, change);
+                self.count_score(rules, *slot, old, new);
                 if let Some(place) = self.tx.get_mut(*slot) {
                     *place = new;
                 }
@@ -100,6 +101,17 @@ impl Transaction {
                 self.change_kept(*keeper, name, change);
             }
         }
+    }
+
+    /// Notes what a rule adds to a score, for its event.
+    fn count_score(&mut self, rules: &RuleSet, slot: usize, old: Option<Word>, new: Option<Word>) {
+        let Some((_, level)) = rules.scores.iter().find(|(score, _)| *score == slot) else {
+            return;
+        };
+        let number = |word: Option<Word>| word.map_or(0, |word| self.integer(word));
+        let points = number(new).saturating_sub(number(old));
+        self.score.points = self.score.points.saturating_add(points);
+        self.score.level = *level;
     }
 
     fn changed(&mut self, rules: &RuleSet, old: Option<Word>, change: &Change) -> Option<Word> {
@@ -436,7 +448,9 @@ impl Transaction {
         let stop = self.stop(rules, rule);
         // The last places are for what stops transactions: a flood of harmless matches must not hide it.
         let wanted = if stop.is_some() { 1 } else { MOST_EVENTS / 8 };
+        let score = std::mem::take(&mut self.score);
         if self.events_left < wanted {
+            self.events_cut = true;
             return;
         }
         self.events_left -= 1;
@@ -454,6 +468,7 @@ impl Transaction {
             data: told(meta.logdata.as_ref()),
             tags: meta.tags.iter().map(|tag| told(Some(tag))).collect(),
             matched,
+            score,
             log: rule.log,
             audit: rule.audit,
             stop,

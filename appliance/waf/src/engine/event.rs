@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::RuleMeta;
+use serde::{Deserialize, Serialize};
+
+use super::{RuleMeta, Transaction};
 
 /// A match of a rule.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Event {
     pub tags: Vec<String>,
     /// What matched.
     pub matched: Matched,
+    /// What the match added to the anomaly scores.
+    pub score: Score,
     /// Whether the rule is for the log (`nolog` rules are reported only to those who ask for all matches).
     pub log: bool,
     /// Whether the rule is for the audit record.
@@ -32,6 +36,46 @@ pub struct Matched {
     pub name: String,
     /// The value after transformations; bytes that are no UTF-8 are replaced.
     pub value: String,
+}
+
+/// What a match adds to the anomaly score of a rule set that sums up and decides at the end, as the Core Rule Set does: to variables
+/// like `tx.inbound_anomaly_score_pl2`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Score {
+    /// How much.
+    pub points: i64,
+    /// The paranoia level whose sum it is, 1 to 4; 0 if nothing was added.
+    pub level: u8,
+}
+
+/// The sums of a rule set that scores, and what it compares them with. What the rule set does not have is not there.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Scores {
+    /// What counts against the request.
+    pub inbound: Option<i64>,
+    /// From which sum on the request is refused.
+    pub inbound_threshold: Option<i64>,
+    /// What counts against the response.
+    pub outbound: Option<i64>,
+    /// From which sum on the response is held back.
+    pub outbound_threshold: Option<i64>,
+    /// Up to which paranoia level matches count.
+    pub level: Option<u8>,
+}
+
+impl Transaction {
+    /// The anomaly scores so far, by the names that versions 3 and 4 of the Core Rule Set give them.
+    #[must_use]
+    pub fn scores(&self) -> Scores {
+        let first = |names: &[&str]| names.iter().find_map(|name| self.tx(name)?.parse::<i64>().ok());
+        Scores {
+            inbound: first(&["blocking_inbound_anomaly_score", "anomaly_score"]),
+            inbound_threshold: first(&["inbound_anomaly_score_threshold"]),
+            outbound: first(&["blocking_outbound_anomaly_score", "outbound_anomaly_score"]),
+            outbound_threshold: first(&["outbound_anomaly_score_threshold"]),
+            level: first(&["blocking_paranoia_level", "paranoia_level"]).and_then(|level| u8::try_from(level).ok()),
+        }
+    }
 }
 
 /// What stops a transaction.

@@ -1,9 +1,9 @@
 //! Phases as callers come to them: ends of headers, pieces and ends of bodies, the log.
 
-use super::{Bag, Intervention, Stop, Transaction, Variable, Word};
+use super::{Bag, Intervention, Stop, Transaction, Variable, Word, request::Arguments};
 use crate::{
     body::{BodyError, json, multipart},
-    seclang::{BodyLimitAction, EngineMode, XmlArgs},
+    seclang::{BodyLimitAction, EngineMode, Settings, XmlArgs},
 };
 
 impl Transaction {
@@ -22,30 +22,31 @@ impl Transaction {
 
     /// A piece of the request body. What is beyond the limit is refused, or passes without being looked at, as configured.
     pub fn request_body(&mut self, piece: &[u8]) -> Option<Intervention> {
-        if !self.wants_request_body() || self.intervention.is_some() {
-            return self.intervention.clone();
-        }
-        let body = &mut self.request_body;
-        let start = *body.start.get_or_insert_with(|| self.texts.end());
-        let room = body.limit.saturating_sub(body.length);
-        let taken = piece.get(..piece.len().min(room)).unwrap_or_default();
-        body.length += taken.len();
-        body.start = Some(start);
-        self.texts.append(taken);
-        if piece.len() > room {
-            self.request_body.truncated = true;
-            self.set_number(Variable::InboundDataError, 1);
-            let reject = self.rules.settings.request_body_limit_action == BodyLimitAction::Reject;
-            if reject && self.mode == EngineMode::On {
-                self.intervention = Some(Intervention {
-                    status: 413,
-                    stop: Stop::Deny,
-                    rule: 0,
-                    phase: 2,
-                });
+        if self.wants_request_body() && self.intervention.is_none() {
+            self.request_body.take(&mut self.texts, piece);
+            if self.request_body.truncated {
+                self.request_too_long();
             }
         }
         self.intervention.clone()
+    }
+
+    fn request_too_long(&mut self) {
+        self.set_number(Variable::InboundDataError, 1);
+        let action = self.rules.settings.request_body_limit_action;
+        self.too_long(action, 413, 2);
+    }
+
+    /// A body is longer than its limit. No rule is asked.
+    fn too_long(&mut self, action: BodyLimitAction, status: u16, phase: u8) {
+        if action == BodyLimitAction::Reject && self.mode == EngineMode::On {
+            self.intervention = Some(Intervention {
+                status,
+                stop: Stop::Deny,
+                rule: 0,
+                phase,
+            });
+        }
     }
 
     /// The request body is complete, or there is none: the body is read, then phase 2.
@@ -82,14 +83,8 @@ impl Transaction {
         let bytes = self.texts.get(body).to_vec();
         let no_files_limit = self.rules.settings.request_body_no_files_limit;
         if processor != b"MULTIPART" && length > no_files_limit {
-            self.set_number(Variable::InboundDataError, 1);
-            if self.mode == EngineMode::On && self.rules.settings.request_body_limit_action == BodyLimitAction::Reject {
-                self.intervention = Some(Intervention {
-                    status: 413,
-                    stop: Stop::Deny,
-                    rule: 0,
-                    phase: 2,
-                });
+            self.request_too_long();
+            if self.intervention.is_some() {
                 return;
             }
         }
@@ -124,21 +119,16 @@ impl Transaction {
     }
 
     fn read_json(&mut self, body: &[u8]) -> Result<(), BodyError> {
-        let settings = &self.rules.settings;
-        let depth = settings.json_depth_limit;
-        let mut left = settings
-            .arguments_limit
-            .saturating_sub(self.fields.bag(Bag::ArgsGet).len());
-        let mut size = 0;
-        let Self { texts, fields, .. } = self;
-        let read = json::leaves(body, depth, &mut |name, value| {
-            if left > 0 {
-                left -= 1;
-                size += name.len() + value.len();
-                let (name, value) = (texts.intern(name), texts.intern(value));
-                fields.push(Bag::ArgsPost, name, Word::Text(value));
-            }
+        let Settings {
+            json_depth_limit,
+            arguments_limit,
+            ..
+        } = self.rules.settings;
+        let mut arguments = Arguments::new(&mut self.texts, &mut self.fields, arguments_limit);
+        let read = json::leaves(body, json_depth_limit, &mut |name, value| {
+            arguments.add(Bag::ArgsPost, name, value);
         });
+        let size = arguments.size;
         self.add_argument_size(size);
         read
     }
@@ -148,21 +138,10 @@ impl Transaction {
         if self.xml_args == XmlArgs::Off {
             return Ok(());
         }
-        let mut left = self
-            .rules
-            .settings
-            .arguments_limit
-            .saturating_sub(self.fields.bag(Bag::ArgsGet).len());
-        let mut size = 0;
-        let Self { texts, fields, xml, .. } = self;
-        xml.leaves(&mut |name, value| {
-            if left > 0 {
-                left -= 1;
-                size += name.len() + value.len();
-                let (name, value) = (texts.intern(name), texts.intern(value));
-                fields.push(Bag::ArgsPost, name, Word::Text(value));
-            }
-        });
+        let mut arguments = Arguments::new(&mut self.texts, &mut self.fields, self.rules.settings.arguments_limit);
+        self.xml
+            .leaves(&mut |name, value| arguments.add(Bag::ArgsPost, name, value));
+        let size = arguments.size;
         if self.xml_args == XmlArgs::Only {
             self.xml.clear();
         }
@@ -185,11 +164,7 @@ impl Transaction {
         let read = multipart::read(&content_type, body, self.rules.settings.upload_file_limit);
         let mut files_size = 0_usize;
         let mut size = 0;
-        let mut left = self
-            .rules
-            .settings
-            .arguments_limit
-            .saturating_sub(self.fields.bag(Bag::ArgsGet).len());
+        let limit = self.rules.settings.arguments_limit;
         let keep_files = self.rules.settings.keep_files == crate::seclang::Switch::On;
         for part in &read.parts {
             let name = self.texts.intern(&part.name);
@@ -198,12 +173,9 @@ impl Transaction {
                 self.fields.push(Bag::MultipartPartHeaders, name, Word::Text(header));
             }
             let Some(filename) = &part.filename else {
-                if left > 0 {
-                    left -= 1;
-                    size += part.name.len() + part.content.len();
-                    let content = self.texts.intern(part.content);
-                    self.fields.push(Bag::ArgsPost, name, Word::Text(content));
-                }
+                let mut arguments = Arguments::new(&mut self.texts, &mut self.fields, limit);
+                arguments.add(Bag::ArgsPost, &part.name, part.content);
+                size += arguments.size;
                 continue;
             };
             let filename = self.texts.intern(filename);
@@ -295,27 +267,12 @@ impl Transaction {
 
     /// A piece of the response body.
     pub fn response_body(&mut self, piece: &[u8]) -> Option<Intervention> {
-        if !self.wants_response_body() || self.intervention.is_some() {
-            return self.intervention.clone();
-        }
-        let body = &mut self.response_body;
-        let start = *body.start.get_or_insert_with(|| self.texts.end());
-        let room = body.limit.saturating_sub(body.length);
-        let taken = piece.get(..piece.len().min(room)).unwrap_or_default();
-        body.length += taken.len();
-        body.start = Some(start);
-        self.texts.append(taken);
-        if piece.len() > room {
-            self.response_body.truncated = true;
-            self.set_number(Variable::OutboundDataError, 1);
-            let reject = self.rules.settings.response_body_limit_action == BodyLimitAction::Reject;
-            if reject && self.mode == EngineMode::On {
-                self.intervention = Some(Intervention {
-                    status: 500,
-                    stop: Stop::Deny,
-                    rule: 0,
-                    phase: 4,
-                });
+        if self.wants_response_body() && self.intervention.is_none() {
+            self.response_body.take(&mut self.texts, piece);
+            if self.response_body.truncated {
+                self.set_number(Variable::OutboundDataError, 1);
+                let action = self.rules.settings.response_body_limit_action;
+                self.too_long(action, 500, 4);
             }
         }
         self.intervention.clone()

@@ -1,11 +1,14 @@
 //! The rule engine: transactions that are fed from outside and run through a compiled rule set, phase by phase.
 //!
 //! [`Transaction`] is what callers use. Its parts: `texts` (every distinct text once, with what transformations made of it), `fields`
-//! (variables and collections), `select` (which values a rule looks at), `run` (phases, rules, chains), `act` (what a match does),
-//! `event` (what is told about it), `kept` (collections that outlive the transaction, through a trait). No clock and no I/O of its own.
+//! (variables and collections), `single` (variables of one value), `select` (which values a rule looks at), `batch` (the distinct texts
+//! behind them), `run` (phases, rules, chains), `act` (what a match does), `event` (what is told about it), `cost` (what it took, for
+//! those who ask), `kept` (collections that outlive the transaction, through a trait). No clock and no I/O of its own.
 
 mod act;
 mod audit;
+mod batch;
+mod cost;
 mod event;
 mod feed;
 mod fields;
@@ -14,11 +17,13 @@ mod request;
 mod rules;
 mod run;
 mod select;
+mod single;
 mod texts;
 mod transaction;
 mod variable;
 
-pub use event::{Event, Intervention, Matched, Stop};
+pub use cost::{Costs, PhaseCost, RuleCost};
+pub use event::{Event, Intervention, Matched, Score, Scores, Stop};
 pub(crate) use fields::{Bag, Fields, Word};
 pub use kept::{Collections, Kept, KeptChange, MemoryCollections, NoCollections};
 pub(crate) use rules::{

@@ -2,7 +2,7 @@
 
 use redan_types::Timestamp;
 
-use super::{Bag, Connection, Transaction, Variable, Word};
+use super::{Bag, Connection, Fields, Texts, Transaction, Variable, Word};
 use crate::body::urlencoded;
 
 impl Transaction {
@@ -54,20 +54,11 @@ impl Transaction {
 
     /// Adds arguments of a query string or form.
     pub(super) fn arguments(&mut self, bag: Bag, text: &[u8]) {
-        let limit = self.rules.settings.arguments_limit;
-        let separator = self.rules.settings.argument_separator;
-        let count = self.fields.bag(Bag::ArgsGet).len() + self.fields.bag(Bag::ArgsPost).len();
-        let mut left = limit.saturating_sub(count);
-        let mut size = 0;
-        let Self { texts, fields, .. } = self;
-        let invalid = urlencoded::pairs(text, separator, &mut |name, value| {
-            if left > 0 {
-                left -= 1;
-                size += name.len() + value.len();
-                let (name, value) = (texts.intern(name), texts.intern(value));
-                fields.push(bag, name, Word::Text(value));
-            }
-        });
+        let settings = &self.rules.settings;
+        let separator = settings.argument_separator;
+        let mut arguments = Arguments::new(&mut self.texts, &mut self.fields, settings.arguments_limit);
+        let invalid = urlencoded::pairs(text, separator, &mut |name, value| arguments.add(bag, name, value));
+        let size = arguments.size;
         if invalid {
             self.set_number(Variable::UrlencodedError, 1);
         }
@@ -147,6 +138,38 @@ impl Transaction {
 
     pub(super) fn set_number(&mut self, variable: Variable, number: i64) {
         self.fields.set(variable, Word::Number(number));
+    }
+}
+
+/// Arguments on their way in: as many as there is room for.
+pub(super) struct Arguments<'a> {
+    texts: &'a mut Texts,
+    fields: &'a mut Fields,
+    left: usize,
+    /// The bytes of those that were taken.
+    pub(super) size: usize,
+}
+
+impl<'a> Arguments<'a> {
+    /// Room for so many, of which some may be there.
+    pub(super) fn new(texts: &'a mut Texts, fields: &'a mut Fields, limit: usize) -> Self {
+        let count = fields.bag(Bag::ArgsGet).len() + fields.bag(Bag::ArgsPost).len();
+        Self {
+            texts,
+            fields,
+            left: limit.saturating_sub(count),
+            size: 0,
+        }
+    }
+
+    /// Takes one, if there is room.
+    pub(super) fn add(&mut self, bag: Bag, name: &[u8], value: &[u8]) {
+        if self.left > 0 {
+            self.left -= 1;
+            self.size += name.len() + value.len();
+            let (name, value) = (self.texts.intern(name), self.texts.intern(value));
+            self.fields.push(bag, name, Word::Text(value));
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! A compiled rule set: what the compiler makes and transactions run through. Immutable and shared between all transactions.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
-    operator::Operator,
+    operator::{Operator, PatternKind},
     seclang::{Action, Disruptive, Settings, Severity, Slots, Target, Template},
     transform::Transformation,
 };
@@ -24,6 +24,8 @@ pub struct RuleSet {
     pub(crate) batches: Vec<Batch>,
     pub(crate) strands: Vec<Strand>,
     pub(crate) removals: Vec<Removal>,
+    /// The slots of the anomaly scores that single rules add to, with their paranoia levels.
+    pub(crate) scores: Vec<(usize, u8)>,
 }
 
 /// A rule or a chain of rules.
@@ -239,7 +241,77 @@ impl RuleSet {
     }
 }
 
+impl RuleSet {
+    /// The patterns of the rules, each once for each link of a chain that has it: the rule and the engine that runs it.
+    pub fn patterns(&self) -> impl Iterator<Item = (&RuleMeta, PatternKind)> {
+        self.rules.iter().flat_map(|rule| {
+            let patterns = rule.links.iter().filter_map(|link| link.operator()?.pattern());
+            patterns.map(|kind| (rule.meta.as_ref(), kind))
+        })
+    }
+
+    /// About how many bytes of memory the rule set takes: what is compiled, not what transactions use. Operators that several rules
+    /// share count once.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let mut seen = HashSet::new();
+        let links = self.rules.iter().flat_map(|rule| &rule.links);
+        let operators = links.clone().filter_map(Link::operator);
+        let operators = operators.filter(|operator| seen.insert(std::ptr::from_ref(*operator)));
+        let operators: usize = operators.map(Operator::memory).sum();
+        let rules: usize = self
+            .rules
+            .iter()
+            .map(|rule| size_of::<Rule>() + size_of::<RuleMeta>() + rule.meta.length())
+            .sum();
+        let links: usize = links
+            .map(|link| {
+                size_of::<Link>()
+                    + link.alternatives.len() * size_of::<Alternative>()
+                    + link.run.len() * size_of::<Action>()
+            })
+            .sum();
+        let targets = |list: &List| (list.include.len() + list.exclude.len()) * size_of::<Target>();
+        let lists: usize = self.lists.iter().map(|list| size_of::<List>() + targets(list)).sum();
+        let strands = self.strands.len() * size_of::<Strand>();
+        let batches: usize = self
+            .batches
+            .iter()
+            .map(|batch| size_of::<Batch>() + (batch.strands.len() + batch.steps.len()) * size_of::<usize>())
+            .sum();
+        operators + rules + links + lists + strands + batches
+    }
+}
+
+impl Link {
+    /// The operator, if it is known before a transaction.
+    fn operator(&self) -> Option<&Operator> {
+        match &self.test {
+            Test::Static(operator) => Some(operator),
+            Test::Always | Test::Dynamic(_) | Test::Number(..) => None,
+        }
+    }
+}
+
 impl RuleMeta {
+    /// The message as written, with its macros.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.message.as_ref().map(Template::text).unwrap_or_default()
+    }
+
+    fn length(&self) -> usize {
+        let texts = self.message.iter().chain(&self.logdata).chain(&self.tags);
+        texts.map(|text| text.text().len()).sum()
+    }
+
+    /// The paranoia level that the tags name (`paranoia-level/2`), if they do.
+    #[must_use]
+    pub fn paranoia(&self) -> Option<u8> {
+        self.tags()
+            .find_map(|tag| tag.strip_prefix("paranoia-level/")?.parse().ok())
+    }
+
     /// The tags that need no transaction to be known.
     pub fn tags(&self) -> impl Iterator<Item = String> {
         self.tags

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Comparison, Link, OnlySlot, Operand, Rule, RuleSet, Test, TextId, Transaction, Variable, Word, integer,
+    Comparison, Link, OnlySlot, Operand, Rule, RuleSet, Score, Test, TextId, Transaction, Variable, Word, integer,
     select::{Item, ItemKey},
     transaction::Allowed,
 };
-use crate::{
-    operator::evaluate_dynamic,
-    seclang::{Allow, Disruptive, EngineMode},
-};
+use crate::seclang::{Allow, Disruptive, EngineMode};
 
 impl Transaction {
     /// Runs the rules of a phase.
@@ -29,29 +26,40 @@ impl Transaction {
         let Some(program) = rules.phases.get(usize::from(phase)) else {
             return;
         };
-        let mut at = 0;
-        while let Some(index) = program.get(at).copied() {
-            at += 1;
-            if self.removed_rules.get(index).copied().unwrap_or(false) {
-                continue;
-            }
-            let Some(rule) = rules.rules.get(index) else { continue };
-            self.current = index;
-            if !self.rule(&rules, rule) {
-                continue;
-            }
-            if let Some(jump) = rule.jump {
-                at = jump;
-            }
-            if self.mode == EngineMode::Off || self.disrupt(&rules, rule) {
-                return;
-            }
+        if self.watch.is_some() {
+            return self.run_watched(&rules, program);
         }
+        let mut position = Some(0);
+        while let Some(at) = position {
+            position = self.step(&rules, program, at);
+        }
+    }
+
+    /// Asks the rule at a position of a phase's rules, and tells which is the next; none if the phase ends here.
+    #[inline]
+    pub(super) fn step(&mut self, rules: &RuleSet, program: &[usize], at: usize) -> Option<usize> {
+        let index = *program.get(at)?;
+        let next = Some(at + 1);
+        if self.removed_rules.get(index).copied().unwrap_or(false) {
+            return next;
+        }
+        let Some(rule) = rules.rules.get(index) else {
+            return next;
+        };
+        self.current = index;
+        if !self.rule(rules, rule) {
+            return next;
+        }
+        if self.mode == EngineMode::Off || self.disrupt(rules, rule) {
+            return None;
+        }
+        rule.jump.or(next)
     }
 
     /// Whether a rule and all that is chained to it matches; does what matches do.
     fn rule(&mut self, rules: &RuleSet, rule: &Rule) -> bool {
         self.matches.clear();
+        self.score = Score::default();
         let mut first_match = None;
         let chained = rule.links.len() > 1;
         for (position, link) in rule.links.iter().enumerate() {
@@ -232,7 +240,9 @@ impl Transaction {
                 let Some(transformation) = rules.steps.get(*step) else {
                     continue;
                 };
-                let made = self.texts.transform(text, *step, *transformation);
+                let made = self
+                    .texts
+                    .transform(text, *step, *transformation, rules.settings.unicode.as_deref());
                 let changed = made != text;
                 text = made;
                 let last = position + 1 == chain.len();
@@ -303,7 +313,13 @@ impl Transaction {
                 let text = self.text(value);
                 self.captures.clear();
                 self.captures.want(link.capture);
-                let answer = evaluate_dynamic(dynamic.kind, &argument, self.texts.get(text), &mut self.captures);
+                let Self {
+                    texts,
+                    captures,
+                    recent,
+                    ..
+                } = self;
+                let answer = recent.evaluate(dynamic.kind, &argument, texts.get(text), captures);
                 self.scratch = argument;
                 if self.captures.limit_exceeded() {
                     self.limit_exceeded();

@@ -8,7 +8,10 @@ use std::{borrow::Cow, hash::BuildHasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::{bytes::ByteSet, transform::Transformation};
+use crate::{
+    bytes::ByteSet,
+    transform::{Transformation, UnicodeMap},
+};
 
 /// A text of a transaction.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -153,7 +156,13 @@ impl Texts {
     }
 
     /// What a step of the rule set makes of a text.
-    pub(crate) fn transform(&mut self, id: TextId, step: usize, transformation: Transformation) -> TextId {
+    pub(crate) fn transform(
+        &mut self,
+        id: TextId,
+        step: usize,
+        transformation: Transformation,
+        unicode: Option<&UnicodeMap>,
+    ) -> TextId {
         let slot = id.index() * self.steps + step;
         if let Some(known) = self.made.get(slot).copied()
             && known != 0
@@ -164,7 +173,11 @@ impl Texts {
             id
         } else {
             let value = self.get(id);
-            match transformation.apply(value) {
+            let made = match unicode {
+                Some(map) => transformation.apply_with_map(value, map),
+                None => transformation.apply(value),
+            };
+            match made {
                 Cow::Borrowed(same) if same.len() == value.len() => id,
                 Cow::Borrowed(part) => {
                     let part = part.to_vec();
@@ -243,11 +256,11 @@ mod tests {
     fn a_transformation_is_applied_once() {
         let mut texts = Texts::new(1);
         let upper = texts.intern(b"ABC");
-        let lower = texts.transform(upper, 0, Transformation::Lowercase);
+        let lower = texts.transform(upper, 0, Transformation::Lowercase, None);
         assert_eq!(texts.get(lower), b"abc");
         let count = texts.count();
-        assert_eq!(texts.transform(upper, 0, Transformation::Lowercase), lower);
-        assert_eq!(texts.transform(lower, 0, Transformation::Lowercase), lower);
+        assert_eq!(texts.transform(upper, 0, Transformation::Lowercase, None), lower);
+        assert_eq!(texts.transform(lower, 0, Transformation::Lowercase, None), lower);
         assert_eq!(texts.count(), count);
     }
 }

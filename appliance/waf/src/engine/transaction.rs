@@ -5,12 +5,14 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use redan_types::Timestamp;
 
 use super::{
-    Collections, Event, Fields, Intervention, NoCollections, RuleSet, TextId, Texts, Variable, Word,
-    select::{Candidate, Item, ListCache, Summary, Versions},
+    Collections, Event, Fields, Intervention, NoCollections, RuleSet, Score, TextId, Texts, Variable, Word,
+    batch::{Candidate, Summary},
+    cost::Watch,
+    select::{Item, ListCache, Versions},
 };
 use crate::{
     body::xml::Document,
-    operator::Captures,
+    operator::{Captures, Recent},
     seclang::{AuditMode, EngineMode, Keeper, Sanitise, Slots},
 };
 
@@ -60,6 +62,8 @@ pub struct Transaction {
     pub(super) collecting: u32,
 
     pub(super) captures: Captures,
+    /// Kept from one transaction to the next.
+    pub(super) recent: Recent,
     pub(super) matched: Option<Item>,
     pub(super) matches: Vec<Item>,
     pub(super) removed_rules: Vec<bool>,
@@ -79,9 +83,13 @@ pub struct Transaction {
     pub(super) all_matches: bool,
     pub(super) events: Vec<Event>,
     pub(super) events_left: usize,
+    pub(super) events_cut: bool,
     pub(super) intervention: Option<Intervention>,
     pub(super) audit_wanted: bool,
     pub(super) scratch: Vec<u8>,
+    /// What the rule that runs has added to the scores since its last report.
+    pub(super) score: Score,
+    pub(super) watch: Option<Box<Watch>>,
 }
 
 /// What `allow` lets through.
@@ -104,6 +112,18 @@ pub(super) struct BodyState {
     pub(super) length: usize,
     pub(super) truncated: bool,
     pub(super) done: bool,
+}
+
+impl BodyState {
+    /// Takes as much of a piece as there is room for.
+    pub(super) fn take(&mut self, texts: &mut Texts, piece: &[u8]) {
+        self.start.get_or_insert_with(|| texts.end());
+        let room = self.limit.saturating_sub(self.length);
+        let taken = piece.get(..room).unwrap_or(piece);
+        self.length += taken.len();
+        texts.append(taken);
+        self.truncated = piece.len() > room;
+    }
 }
 
 /// A persistent collection in use by this transaction.
@@ -142,6 +162,7 @@ impl Transaction {
             seen: Vec::new(),
             collecting: 0,
             captures: Captures::default(),
+            recent: Recent::default(),
             matched: None,
             matches: Vec::new(),
             removed_rules: Vec::new(),
@@ -159,9 +180,12 @@ impl Transaction {
             all_matches: false,
             events: Vec::new(),
             events_left: MOST_EVENTS,
+            events_cut: false,
             intervention: None,
             audit_wanted: false,
             scratch: Vec::new(),
+            score: Score::default(),
+            watch: None,
             rules,
         };
         transaction.clear();
@@ -187,6 +211,12 @@ impl Transaction {
     /// Also reports matches of rules that are not for the log.
     pub fn report_all_matches(&mut self) {
         self.all_matches = true;
+    }
+
+    /// The rule set that it runs through.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules)
     }
 
     /// What matched so far.
@@ -219,6 +249,21 @@ impl Transaction {
         })
     }
 
+    /// The path of the request as rules see it (`REQUEST_FILENAME`): decoded, without a query; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.fields.single(Variable::RequestFilename) {
+            Some(Word::Text(text)) => String::from_utf8_lossy(self.texts.get(text)).into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether more rules matched than are reported: [`Self::events`] is not all of them then.
+    #[must_use]
+    pub fn events_are_cut(&self) -> bool {
+        self.events_cut
+    }
+
     fn clear(&mut self) {
         let rules = &self.rules;
         let settings = &rules.settings;
@@ -243,6 +288,7 @@ impl Transaction {
         self.seen.clear();
         self.collecting = 0;
         self.captures.clear();
+        self.captures.set_step_limit(settings.pattern_steps);
         self.matched = None;
         self.matches.clear();
         self.removed_rules.clear();
@@ -269,8 +315,10 @@ impl Transaction {
         self.all_matches = false;
         self.events.clear();
         self.events_left = MOST_EVENTS;
+        self.events_cut = false;
         self.intervention = None;
         self.audit_wanted = false;
+        self.watch = None;
         for variable in ZERO_AT_FIRST {
             self.fields.set(*variable, Word::Number(0));
         }

@@ -14,6 +14,7 @@ pub struct Captures {
     wanted: bool,
     step_limit: u64,
     limit_exceeded: bool,
+    searches: u64,
 }
 
 impl Default for Captures {
@@ -24,12 +25,13 @@ impl Default for Captures {
             wanted: true,
             step_limit: DEFAULT_STEP_LIMIT,
             limit_exceeded: false,
+            searches: 0,
         }
     }
 }
 
 impl Captures {
-    /// Forgets the captures and the exceeded limit; what is wanted and the limit itself stay.
+    /// Forgets the captures and the exceeded limit; what is wanted, the limit itself and the count of searches stay.
     pub fn clear(&mut self) {
         self.text.clear();
         self.ranges = [None; CAPTURES];
@@ -86,5 +88,15 @@ impl Captures {
 
     pub(crate) const fn exceed_limit(&mut self) {
         self.limit_exceeded = true;
+    }
+
+    /// How many patterns have been run so far.
+    #[must_use]
+    pub const fn searches(&self) -> u64 {
+        self.searches
+    }
+
+    pub(crate) const fn count_search(&mut self) {
+        self.searches = self.searches.wrapping_add(1);
     }
 }

@@ -27,6 +27,7 @@ use self::identity::Identity;
 use self::need::Need;
 use self::pattern::{Found, Pattern, WORD};
 use self::phrases::Phrases;
+pub(crate) use self::text::words;
 use crate::bytes::ByteSet;
 use crate::injection;
 
@@ -95,6 +96,15 @@ pub enum Lookup {
     Geo,
     /// `@rbl`: a block list in the DNS, by its domain.
     BlockList(String),
+}
+
+/// Which engine runs a pattern.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PatternKind {
+    /// The linear-time engine alone.
+    Regular,
+    /// Where a looser regular pattern matches, the backtracking engine, within its step limit.
+    Backtracking,
 }
 
 /// A compiled operator.
@@ -171,7 +181,7 @@ impl Operator {
             K::IpMatch => Matcher::Addresses(Addresses::parse(argument, kind.name())?),
             K::IpMatchFromFile => {
                 let mut all = Addresses::default();
-                for name in text::words(argument) {
+                for name in words(argument) {
                     all.add_file(file(&name)?, kind.name())?;
                 }
                 Matcher::Addresses(all.sorted())
@@ -182,7 +192,7 @@ impl Operator {
                 Matcher::Phrases(Box::new(phrases))
             }
             K::PmFromFile => {
-                let names = text::words(argument);
+                let names = words(argument);
                 let contents = names.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
                 let phrases = Phrases::parse_files(&contents, kind.name())?;
                 need = phrases.need();
@@ -259,6 +269,39 @@ impl Operator {
         }
     }
 
+    /// The pattern, if the operator has one: whether it needs the backtracking engine.
+    #[must_use]
+    pub fn pattern(&self) -> Option<PatternKind> {
+        let pattern = match &self.matcher {
+            Matcher::Pattern(pattern) => pattern,
+            Matcher::Identity(identity) => &identity.pattern,
+            _ => return None,
+        };
+        Some(if pattern.is_regular() {
+            PatternKind::Regular
+        } else {
+            PatternKind::Backtracking
+        })
+    }
+
+    /// About how many bytes of memory the compiled operator takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + match &self.matcher {
+                Matcher::Identity(identity) => identity.pattern.memory(),
+                Matcher::Pattern(pattern) => pattern.memory(),
+                Matcher::Phrases(phrases) => phrases.memory(),
+                Matcher::Contains(finder) => size_of_val(finder.as_ref()) + finder.needle().len(),
+                Matcher::Text(text) => text.len(),
+                Matcher::Addresses(_)
+                | Matcher::Bytes(_)
+                | Matcher::Lookup(_)
+                | Matcher::Number(_)
+                | Matcher::Plain => 0,
+            }
+    }
+
     /// Whether the value matches. `present` is [`ByteSet::of`] the value.
     pub fn evaluate(&self, value: &[u8], present: ByteSet, captures: &mut Captures) -> bool {
         self.may_match(present, value.len()) && self.evaluate_met(value, captures)
@@ -285,14 +328,76 @@ impl Operator {
 /// Evaluates an operator whose argument the engine has just expanded. What does not compile matches nothing; use
 /// [`Operator::compile_kind`] where the reason is wanted.
 pub fn evaluate_dynamic(kind: OperatorKind, argument: &[u8], value: &[u8], captures: &mut Captures) -> bool {
+    compare(kind, argument, value).unwrap_or_else(|| {
+        Operator::compile_kind(kind, argument, &NoFiles)
+            .is_ok_and(|operator| operator.evaluate(value, ByteSet::of(value), captures))
+    })
+}
+
+/// The answer of an operator that has nothing to compile.
+fn compare(kind: OperatorKind, argument: &[u8], value: &[u8]) -> Option<bool> {
     use OperatorKind as K;
     match kind {
         K::BeginsWith | K::Contains | K::ContainsWord | K::EndsWith | K::StrEq | K::StrMatch | K::Within => {
-            text::compare(kind, argument, value)
+            Some(text::compare(kind, argument, value))
         }
-        K::Eq | K::Ge | K::Gt | K::Le | K::Lt => number::compare(kind, value, number::parse(argument)),
-        _ => Operator::compile_kind(kind, argument, &NoFiles)
-            .is_ok_and(|operator| operator.evaluate(value, ByteSet::of(value), captures)),
+        K::Eq | K::Ge | K::Gt | K::Le | K::Lt => Some(number::compare(kind, value, number::parse(argument))),
+        _ => None,
+    }
+}
+
+/// Operators compiled from expanded arguments, the last used first: macros mostly expand to what they did before.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Vec<RecentOperator>);
+
+#[derive(Debug)]
+struct RecentOperator {
+    kind: OperatorKind,
+    argument: Vec<u8>,
+    /// Nothing where it does not compile.
+    operator: Option<Operator>,
+}
+
+impl Recent {
+    /// How many are kept, and the longest argument that is: what a request can make of them is bounded.
+    const MOST: usize = 8;
+    const LONGEST: usize = 1_024;
+
+    /// As [`evaluate_dynamic`].
+    pub(crate) fn evaluate(
+        &mut self,
+        kind: OperatorKind,
+        argument: &[u8],
+        value: &[u8],
+        captures: &mut Captures,
+    ) -> bool {
+        if argument.len() > Self::LONGEST {
+            return evaluate_dynamic(kind, argument, value, captures);
+        }
+        if let Some(answer) = compare(kind, argument, value) {
+            return answer;
+        }
+        let known = self
+            .0
+            .iter()
+            .position(|one| one.kind == kind && one.argument == argument);
+        match known {
+            Some(at) => self.0[..=at].rotate_right(1),
+            None => {
+                self.0.truncate(Self::MOST - 1);
+                let operator = Operator::compile_kind(kind, argument, &NoFiles).ok();
+                self.0.insert(
+                    0,
+                    RecentOperator {
+                        kind,
+                        argument: argument.to_vec(),
+                        operator,
+                    },
+                );
+            }
+        }
+        let operator = self.0.first().and_then(|one| one.operator.as_ref());
+        operator.is_some_and(|operator| operator.evaluate(value, ByteSet::of(value), captures))
     }
 }
 
@@ -335,6 +440,7 @@ fn evaluate_plain(kind: OperatorKind, value: &[u8], captures: &mut Captures) -> 
 }
 
 fn search(pattern: &Pattern, kind: OperatorKind, value: &[u8], captures: &mut Captures) -> bool {
+    captures.count_search();
     let mut steps = captures.step_limit();
     let global = kind == OperatorKind::RxGlobal && captures.wanted();
     let mut matched = false;

@@ -14,6 +14,16 @@ pub(super) struct Phrases {
 }
 
 impl Phrases {
+    /// About how many bytes the list takes.
+    pub(super) fn memory(&self) -> usize {
+        let texts: usize = self
+            .phrases
+            .iter()
+            .map(|phrase| size_of_val(phrase) + phrase.len())
+            .sum();
+        self.automaton.memory_usage() + texts
+    }
+
     /// Reads a list separated by white space. A part between bars is hexadecimal (`|41 42|`), as in Snort's content.
     pub(super) fn parse(argument: &[u8], operator: &'static str) -> Result<Self, OperatorError> {
         let text = argument.trim_ascii();

@@ -24,6 +24,25 @@ impl Files for OneFile {
 }
 
 #[test]
+fn operators_of_expanded_arguments_are_compiled_once_and_few_are_kept() {
+    let mut recent = Recent::default();
+    let mut captures = Captures::default();
+    for round in 0..40 {
+        let pattern = format!("^a{}$", round % 4);
+        let value = format!("a{}", round % 4);
+        assert!(recent.evaluate(OperatorKind::Rx, pattern.as_bytes(), value.as_bytes(), &mut captures));
+        assert!(!recent.evaluate(OperatorKind::Rx, pattern.as_bytes(), b"b", &mut captures));
+    }
+    assert_eq!(recent.0.len(), 4);
+    for round in 0..40 {
+        assert!(!recent.evaluate(OperatorKind::Rx, format!("({round}").as_bytes(), b"", &mut captures));
+    }
+    assert_eq!(recent.0.len(), Recent::MOST);
+    assert!(recent.evaluate(OperatorKind::StrEq, b"x", b"x", &mut captures));
+    assert_eq!(recent.0.len(), Recent::MOST);
+}
+
+#[test]
 fn a_number_too_large_stays_large() {
     assert!(matches("gt", "100", "99999999999999999999999"));
     assert!(matches("lt", "-100", "-99999999999999999999999"));

@@ -33,7 +33,7 @@ fn contains_word(value: &[u8], word: &[u8]) -> bool {
 }
 
 /// The words of an argument that lists files.
-pub(super) fn words(argument: &[u8]) -> Vec<String> {
+pub(crate) fn words(argument: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(argument)
         .split_whitespace()
         .map(str::to_owned)

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Problem, RuleActions, RuleError, RuleFiles, Settings, Slots, TargetText,
+    compile::Mistakes,
     control::{Which, id_range, switch},
     files::Beside,
     lines::{Directive, directives},
@@ -11,7 +12,10 @@ use super::{
     settings::{AuditMode, BodyLimitAction, EngineMode, XmlArgs},
     targets::NoFiles,
 };
-use crate::operator::{Files, Operator};
+use crate::{
+    operator::{DEFAULT_STEP_LIMIT, Files, Operator},
+    transform::UnicodeMap,
+};
 
 /// A rule as written, with what it inherits from the default actions in force where it stands.
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ pub(super) struct Reading {
     defaults: Arc<Defaults>,
     /// The rules of a chain that is not complete yet.
     open: Vec<WrittenRule>,
+    /// Whether the next rules belong to a chain of which one has a mistake.
+    spoilt: bool,
 }
 
 /// How deep files may include each other.
@@ -72,36 +78,63 @@ const MAX_INCLUDES: usize = 16;
 
 impl Reading {
     /// Reads a file and what it includes.
-    pub(super) fn file(&mut self, files: &RuleFiles, path: &str, depth: usize) -> Result<(), RuleError> {
+    pub(super) fn file(
+        &mut self,
+        files: &RuleFiles,
+        path: &str,
+        depth: usize,
+        mistakes: &mut Mistakes,
+    ) -> Result<(), RuleError> {
         let error = |line, problem| RuleError {
             file: path.to_owned(),
             line,
             problem,
         };
-        let text = files
-            .get(path)
-            .ok_or_else(|| error(0, Problem::MissingFile(path.to_owned())))?;
+        let Some(text) = files.get(path) else {
+            return mistakes.note(Err(error(0, Problem::MissingFile(path.to_owned()))));
+        };
         if depth > MAX_INCLUDES {
             return Err(error(0, Problem::NestedIncludes));
         }
         let name: Arc<str> = Arc::from(path);
-        for directive in directives(text).map_err(|(line, problem)| error(line, problem))? {
+        for directive in directives(text) {
+            let directive = match directive {
+                Ok(directive) => directive,
+                Err((line, problem)) => {
+                    mistakes.note(Err(error(line, problem)))?;
+                    continue;
+                }
+            };
             let lowered = directive.name.to_ascii_lowercase();
             if lowered == "include" || lowered == "includeoptional" {
                 let found = self
                     .included(files, path, &directive)
-                    .map_err(|problem| error(directive.line, problem))?;
-                for path in found {
-                    self.file(files, &path, depth + 1)?;
+                    .map_err(|problem| error(directive.line, problem));
+                match found {
+                    Ok(found) => {
+                        for path in found {
+                            self.file(files, &path, depth + 1, mistakes)?;
+                        }
+                    }
+                    Err(missing) => mistakes.note(Err(missing))?,
                 }
                 continue;
             }
             let line = directive.line;
-            self.directive(&lowered, directive, &name, &files.beside(path))
-                .map_err(|problem| error(line, problem))?;
+            let continues = continues(&directive);
+            if self.spoilt && lowered == "secrule" {
+                self.spoilt = continues;
+                continue;
+            }
+            let read = self.directive(&lowered, directive, &name, &files.beside(path));
+            if read.is_err() {
+                self.open.clear();
+            }
+            self.spoilt = read.is_err() && continues;
+            mistakes.note(read.map_err(|problem| error(line, problem)))?;
         }
-        match self.open.first() {
-            Some(rule) => Err(error(rule.line, Problem::ChainOpen)),
+        match std::mem::take(&mut self.open).first() {
+            Some(rule) => mistakes.note(Err(error(rule.line, Problem::ChainOpen))),
             None => Ok(()),
         }
     }
@@ -310,6 +343,23 @@ impl Reading {
                 b"1" => settings.quoted_cookies = true,
                 other => return Err(Problem::value(what, other, "0 or 1")),
             },
+            "secpcrematchlimit" => {
+                let steps: u64 = number(what, one()?)?;
+                if steps == 0 {
+                    return Err(Problem::value(what, b"0", "a number from 1 on"));
+                }
+                settings.pattern_steps = steps.saturating_mul(STEPS_PER_CALL).min(MOST_STEPS);
+            }
+            "secunicodemapfile" => {
+                let (name, page) = match directive.arguments.as_slice() {
+                    [name] => (name, None),
+                    [name, page] => (name, Some(number(what, page)?)),
+                    _ => return Err(count(&directive, "1 or 2")),
+                };
+                let name = String::from_utf8_lossy(name).into_owned();
+                let file = beside.read(&name).ok_or(Problem::MissingFile(name))?;
+                settings.unicode = Some(Arc::new(UnicodeMap::parse(file, page.unwrap_or(UTF_8_AS_US_ASCII))?));
+            }
             "secparsexmlintoargs" => settings.xml_args = XmlArgs::parse(what, one()?)?,
             "secrequestbodyaccess" => settings.request_body_access = on(one()?)?,
             "secrequestbodyjsondepthlimit" => settings.json_depth_limit = number(what, one()?)?,
@@ -367,6 +417,15 @@ impl Reading {
     }
 }
 
+/// PCRE counts the calls of its matching function, the matcher here every byte that it looks at.
+const STEPS_PER_CALL: u64 = 100;
+
+/// The most steps that `SecPcreMatchLimit` can allow: about ten milliseconds. More would let a request cost seconds.
+const MOST_STEPS: u64 = 10 * DEFAULT_STEP_LIMIT;
+
+/// The code page that the stock configuration names.
+const UTF_8_AS_US_ASCII: u32 = 20_127;
+
 /// Directives that name files, folders, logs or limits of a server that the appliance has its own of. They are read and change nothing.
 const WITHOUT_EFFECT: &[&str] = &[
     "secauditlog",
@@ -396,7 +455,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sechashparam",
     "sechttpblkey",
     "secinterceptonerror",
-    "secpcrematchlimit",
     "secpcrematchlimitrecursion",
     "secreadstatelimit",
     "secremoterulesfailaction",
@@ -410,11 +468,18 @@ const WITHOUT_EFFECT: &[&str] = &[
     "secstreamoutbodyinspection",
     "sectmpdir",
     "secunicodecodepage",
-    "secunicodemapfile",
     "secuploaddir",
     "secuploadfilemode",
     "secwritestatelimit",
 ];
+
+/// Whether a rule says that another is chained to it, as far as one can tell before it has been read.
+fn continues(directive: &Directive) -> bool {
+    let actions = directive.arguments.last().map_or(&[][..], Vec::as_slice);
+    actions
+        .split(|byte| *byte == b',')
+        .any(|action| action.trim_ascii().eq_ignore_ascii_case(b"chain"))
+}
 
 fn count(directive: &Directive, wanted: &'static str) -> Problem {
     Problem::ArgumentCount {
@@ -448,7 +513,7 @@ fn linked_id(what: &str, text: &[u8]) -> Result<(u64, usize), Problem> {
 }
 
 /// `!@name argument`; without a name it is `rx`.
-fn split_operator(text: &[u8]) -> (bool, String, Vec<u8>) {
+pub(super) fn split_operator(text: &[u8]) -> (bool, String, Vec<u8>) {
     let text = text.trim_ascii_start();
     let (negated, text) = text
         .strip_prefix(b"!")

@@ -34,7 +34,7 @@ impl RuleFiles {
         self.files
             .keys()
             .map(String::as_str)
-            .filter(|path| glob(pattern, path.as_bytes()))
+            .filter(|path| is_named(pattern, path.as_bytes()))
             .collect()
     }
 
@@ -67,7 +67,9 @@ impl Files for Beside<'_> {
     }
 }
 
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+/// Whether a pattern with `*` and `?`, neither of which crosses a `/`, matches a path.
+#[must_use]
+pub fn is_named(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     // Where to go on if the last star has to take one byte more.
     let mut retry = None;

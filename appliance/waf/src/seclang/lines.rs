@@ -13,10 +13,10 @@ pub(crate) struct Directive {
     pub(crate) arguments: Vec<Vec<u8>>,
 }
 
-/// Splits a rule file into directives.
+/// Splits a rule file into directives; what is none is a mistake with its line.
 ///
 /// A comment ends with its line even if that ends with a backslash: a commented-out line never swallows the live rule below it.
-pub(crate) fn directives(text: &[u8]) -> Result<Vec<Directive>, (usize, Problem)> {
+pub(crate) fn directives(text: &[u8]) -> Vec<Result<Directive, (usize, Problem)>> {
     let mut found = Vec::new();
     let mut joined: Vec<u8> = Vec::new();
     let mut first = 0;
@@ -35,14 +35,22 @@ pub(crate) fn directives(text: &[u8]) -> Result<Vec<Directive>, (usize, Problem)
             continue;
         }
         joined.extend_from_slice(line);
-        found.extend(directive(first, &joined).map_err(|problem| (first, problem))?);
+        found.extend(
+            directive(first, &joined)
+                .map_err(|problem| (first, problem))
+                .transpose(),
+        );
         joined.clear();
         first = 0;
     }
     if first != 0 {
-        found.extend(directive(first, &joined).map_err(|problem| (first, problem))?);
+        found.extend(
+            directive(first, &joined)
+                .map_err(|problem| (first, problem))
+                .transpose(),
+        );
     }
-    Ok(found)
+    found
 }
 
 fn directive(line: usize, text: &[u8]) -> Result<Option<Directive>, Problem> {
@@ -105,9 +113,9 @@ mod tests {
 
     fn read(text: &str) -> Vec<(usize, String, Vec<String>)> {
         directives(text.as_bytes())
-            .unwrap()
             .into_iter()
             .map(|d| {
+                let d = d.unwrap();
                 let arguments = d.arguments.into_iter().map(|a| String::from_utf8(a).unwrap()).collect();
                 (d.line, d.name, arguments)
             })
@@ -132,12 +140,12 @@ mod tests {
     #[test]
     fn an_open_quote_is_an_error_with_its_line() {
         assert!(matches!(
-            directives(b"\nSecMarker \"END"),
-            Err((2, Problem::UnclosedQuote))
+            directives(b"\nSecMarker \"END\nSecMarker END").as_slice(),
+            [Err((2, Problem::UnclosedQuote)), Ok(_)]
         ));
         assert!(matches!(
-            directives(b"SecMarker \"END\"x"),
-            Err((1, Problem::TextAfterQuote))
+            directives(b"SecMarker \"END\"x").as_slice(),
+            [Err((1, Problem::TextAfterQuote))]
         ));
     }
 

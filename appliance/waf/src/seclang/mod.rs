@@ -1,31 +1,37 @@
 //! The rule language: rule files as bytes in, a compiled [`RuleSet`](crate::engine::RuleSet) out, or the first mistake with its place.
 //!
 //! `lines` makes directives of bytes, `targets`, `actions` and `template` read what is inside a rule, `directives` knows every
-//! directive, `compile` resolves markers, exclusions and jumps. Nothing here reads a file: rule files and data files come as bytes.
+//! directive, `update` changes rules by directives elsewhere, `build` and `lists` make rules that run, `compile` puts them together.
+//! Nothing here reads a file: rule files and data files come as bytes; `needs` tells which ones a rule file names.
 
 mod actions;
+mod build;
 mod compile;
 mod control;
 mod directives;
 mod files;
 mod lines;
+mod lists;
+mod needs;
 mod settings;
 mod slots;
 mod targets;
 mod template;
+mod update;
 
 pub(crate) use actions::{Action, Allow, Change, Disruptive, Place, RuleActions, Sanitise};
 pub use actions::{Keeper, Severity};
-pub use compile::Compiler;
+pub use compile::{Compiler, MOST_MISTAKES};
 pub(crate) use control::{Ctl, PartChange, Switch, Which};
-pub use files::RuleFiles;
+pub use files::{RuleFiles, is_named};
+pub use needs::Needs;
 pub(crate) use settings::{AuditMode, XmlArgs};
 pub use settings::{BodyLimitAction, EngineMode, Settings};
 pub(crate) use slots::Slots;
 pub(crate) use targets::{Selector, Target, TargetText};
 pub(crate) use template::{Piece, Reference, Template};
 
-use crate::operator::OperatorError;
+use crate::{operator::OperatorError, transform::UnicodeMapError};
 
 /// Settings and rules to load before the rules of a service: bodies are read and checked, the engine only detects.
 pub const DEFAULTS: &[u8] = include_bytes!("defaults.conf");
@@ -90,6 +96,9 @@ pub enum Problem {
     /// A quote is not closed.
     #[error("a quote is not closed")]
     UnclosedQuote,
+    /// A map of code points cannot be used.
+    #[error("the map of code points: {0}")]
+    UnicodeMap(#[from] UnicodeMapError),
     /// An action that the language does not have.
     #[error("unknown action {0:?}")]
     UnknownAction(String),

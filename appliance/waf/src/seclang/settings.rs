@@ -1,6 +1,7 @@
 //! What the directives outside of rules set.
 
 use super::{Problem, Switch};
+use crate::{operator::DEFAULT_STEP_LIMIT, transform::UnicodeMap};
 
 /// Whether rules run and what their verdicts do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -123,6 +124,10 @@ pub struct Settings {
     pub web_app_id: String,
     /// `SecComponentSignature`s, in order.
     pub components: Vec<String>,
+    /// From `SecPcreMatchLimit`: how many steps one evaluation of a backtracking pattern may take.
+    pub pattern_steps: u64,
+    /// `SecUnicodeMapFile`: what code points `t:urlDecodeUni` makes of bytes.
+    pub(crate) unicode: Option<std::sync::Arc<UnicodeMap>>,
     pub(crate) audit: AuditMode,
     /// `SecAuditLogRelevantStatus`: a pattern for the response status.
     pub(crate) audit_relevant: Option<std::sync::Arc<crate::operator::Operator>>,
@@ -153,6 +158,8 @@ impl Default for Settings {
             collection_timeout: 3_600,
             web_app_id: "default".into(),
             components: Vec::new(),
+            pattern_steps: DEFAULT_STEP_LIMIT,
+            unicode: None,
             audit: AuditMode::Off,
             audit_relevant: None,
             xml_args: XmlArgs::Off,

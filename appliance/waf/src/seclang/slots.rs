@@ -35,6 +35,17 @@ impl Slots {
         self.names.get(slot).map_or(b"", Vec::as_slice)
     }
 
+    /// The slots of the anomaly scores that single rules add to, by the names that the Core Rule Set gives them since its version 3:
+    /// `…anomaly_score_pl1` to `…anomaly_score_pl4`. With their levels.
+    pub(crate) fn scores(&self) -> Vec<(usize, u8)> {
+        let level = |name: &Vec<u8>| match name.split_last() {
+            Some((digit @ b'1'..=b'4', stem)) if stem.ends_with(b"anomaly_score_pl") => Some(digit - b'0'),
+            _ => None,
+        };
+        let slots = self.names.iter().enumerate();
+        slots.filter_map(|(slot, name)| Some((slot, level(name)?))).collect()
+    }
+
     /// How many slots there are.
     pub(crate) fn count(&self) -> usize {
         self.names.len()

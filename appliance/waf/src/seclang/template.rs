@@ -55,6 +55,26 @@ impl Template {
         Ok(Self { pieces })
     }
 
+    /// The text as written.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(plain) => text.push_str(&String::from_utf8_lossy(plain)),
+                Piece::Value(reference) => {
+                    text.push_str("%{");
+                    text.push_str(reference.variable.name());
+                    if let Some(key) = &reference.key {
+                        text.push('.');
+                        text.push_str(&String::from_utf8_lossy(key));
+                    }
+                    text.push('}');
+                }
+            }
+        }
+        text
+    }
+
     /// Its parts in order.
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces

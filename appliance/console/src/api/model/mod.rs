@@ -7,8 +7,11 @@ mod accounts;
 mod audit;
 mod blocks;
 mod configuration;
+mod seal;
 mod session;
 mod state;
+mod system;
+mod waf;
 
 pub use accounts::{ApiKey, IssuedApiKey, NewApiKey, NewUser, OneTimePassword, User, UserChange};
 pub use audit::{AuditEntry, AuditPage, AuditState, AuditedRequest, Outcome, Verification};
@@ -17,8 +20,14 @@ pub use configuration::{
     Candidate, Change, ChangeKind, Check, Commit, Confirm, Diff, DiffKind, DiffLine, Document, Mistake, Pending,
     Rollback, Version, VersionState,
 };
+pub use seal::{Seal, SealDetails, SealRecovery, SealShare};
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
+pub use system::{InstalledVersion, SystemVersions};
+pub use waf::{
+    WafEvent, WafEventDetail, WafEvents, WafException, WafExceptionPreview, WafExceptionWish, WafMatch, WafReplay,
+    WafTally, WafWithout,
+};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;

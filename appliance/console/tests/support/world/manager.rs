@@ -49,6 +49,7 @@ impl World {
                     text,
                 }])
             }
+            ManagerRequest::PreviewException(_) => ManagerReply::Refused(vec!["there is no such event".to_owned()]),
             ManagerRequest::Commit {
                 document,
                 confirm_within,

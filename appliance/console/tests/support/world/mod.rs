@@ -14,6 +14,7 @@ use redan_ipc::messages::transit::TransitReply;
 use redan_ipc::messages::vault::{
     CommitState, ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
+use redan_ipc::messages::waf::{WafPage, WafReply, WafRequest};
 use redan_types::{Generation, Process, RecordId, RoleName, SecretString, Timestamp, UserName};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -236,6 +237,7 @@ impl World {
                 size: self.events.len() as u64,
                 root: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=".to_owned(),
                 key: "redan.example/audit+1f2e3d4c+AZq1mXk0tTn0".to_owned(),
+                inside: None,
                 checkpoint: now(),
                 mistakes: self.damage.clone(),
                 micros: 4_200,
@@ -249,6 +251,11 @@ impl World {
                 })
             }
             ConsoleVaultRequest::Traffic { after } => Reply::Traffic(self.seconds(after)),
+            ConsoleVaultRequest::Waf(request) => Reply::Waf(match request {
+                WafRequest::Search(_) => WafReply::Page(WafPage::default()),
+                WafRequest::One(_) => WafReply::One(None),
+            }),
+            ConsoleVaultRequest::Seal { .. } => Reply::Refused(VaultRefusal::Missing),
             ConsoleVaultRequest::Health => Reply::Health(VaultHealth {
                 device: "software (evaluation only)".to_owned(),
                 evaluation_only: true,

@@ -1,7 +1,8 @@
 // The one place that talks to the API. Every answer is either the value or a `Refused` with the appliance's own words.
 import type {
   ApiKey, AuditPage, Block, Candidate, Check, Commit, Diff, Document, Failure, IssuedApiKey, Login, Mistake, NewApiKey, NewBlock, NewUser,
-  OneTimePassword, OpenSession, Overview, PasswordChange, Pending, Rollback, Session, User, UserChange, Verification, Version,
+  OneTimePassword, OpenSession, Overview, PasswordChange, Pending, Rollback, Seal, SealShare, Session, User, UserChange, Verification, Version,
+  WafEventDetail, WafEvents, WafExceptionPreview, WafExceptionWish,
 } from "./types";
 
 /** An error that the API answered, or that kept it from answering (`unreachable`). */
@@ -57,8 +58,11 @@ const part = encodeURIComponent;
 /** Filters of the audit log; empty values are left out. */
 export type AuditQuery = { text?: string; actor?: string; action?: string; resource?: string; outcome?: string; from?: string; until?: string; before?: number; limit?: number };
 
-/** The query of the audit log's URL, the same for pages and for the export. */
-export function auditQuery(query: AuditQuery): string {
+/** Filters of the firewall's events; empty values are left out. */
+export type WafQuery = { service?: string; rule?: string; client?: string; path?: string; blocked?: string; incident?: string; from?: string; before?: number; limit?: number };
+
+/** The query of a URL, the same for pages and for the export. */
+export function auditQuery(query: AuditQuery | WafQuery): string {
   const list = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined && value !== "") list.set(key, String(value));
   const text = list.toString();
@@ -69,6 +73,8 @@ export const api = {
   login: (login: Login) => post<Session>("/login", login),
   logout: () => post<void>("/logout"),
   session: () => get<Session | null>("/session"),
+  seal: () => get<Seal>("/seal"),
+  unseal: (share: SealShare) => post<Seal>("/seal/unseal", share),
   password: (change: PasswordChange) => post<Session>("/password", change),
   sessions: () => get<OpenSession[]>("/sessions"),
   endSession: (id: string) => remove<void>(`/sessions/${part(id)}`),
@@ -94,6 +100,9 @@ export const api = {
   blocks: () => get<Block[]>("/blocks"),
   block: (block: NewBlock) => post<void>("/blocks", block),
   unblock: (address: string) => remove<void>(`/blocks?address=${part(address)}`),
+  wafEvents: (query: WafQuery, abort?: AbortSignal) => get<WafEvents>(`/waf/events${auditQuery(query)}`, abort),
+  wafEvent: (id: number) => get<WafEventDetail>(`/waf/events/${id}`),
+  previewException: (wish: WafExceptionWish) => post<WafExceptionPreview>("/waf/exceptions/preview", wish),
 };
 
 /** What an error says to a person. */

@@ -572,6 +572,70 @@ p50_us: number,
  */
 p99_us: number, };
 
+export type Seal = { 
+/**
+ * Why the vault is sealed; absent while it is open.
+ */
+sealed: string | null, 
+/**
+ * How many shares of the recovery are needed; 1 for a recovery key, absent where there is no recovery.
+ */
+threshold: number | null, 
+/**
+ * How many were brought so far.
+ */
+gathered: number, };
+
+export type SealDetails = { 
+/**
+ * Why the vault is sealed; absent while it is open.
+ */
+sealed: string | null, 
+/**
+ * The key device; absent where it does not answer.
+ */
+device: string | null, 
+/**
+ * What the store is sealed to.
+ */
+sealed_to: string, 
+/**
+ * Whether the vault opens by itself at a start.
+ */
+automatic: boolean, 
+/**
+ * The recovery, where there is one.
+ */
+recovery: SealRecovery | null, 
+/**
+ * How many shares were brought so far.
+ */
+gathered: number, };
+
+export type SealRecovery = { 
+/**
+ * Its number: shares of different ones do not go together.
+ */
+generation: number, 
+/**
+ * How many shares there are.
+ */
+shares: number, 
+/**
+ * How many of them open the vault.
+ */
+threshold: number, 
+/**
+ * When it was made.
+ */
+made: string, };
+
+export type SealShare = { 
+/**
+ * As it was written down.
+ */
+share: string, };
+
 export type Service = { 
 /**
  * Its name.
@@ -749,3 +813,283 @@ hash: string,
 state: VersionState, };
 
 export type VersionState = "idle" | "pending" | "running";
+
+export type WafEvent = { 
+/**
+ * Its number.
+ */
+id: number, 
+/**
+ * When the request was over.
+ */
+at: string, 
+/**
+ * The service.
+ */
+service: string, 
+/**
+ * The route; empty where there was none.
+ */
+route: string, 
+/**
+ * What the client was told.
+ */
+incident: string, 
+/**
+ * The client's address.
+ */
+client: string, 
+/**
+ * The method.
+ */
+method: string, 
+/**
+ * The host that was asked for.
+ */
+host: string, 
+/**
+ * The path, without the query.
+ */
+path: string, 
+/**
+ * The status that the client got.
+ */
+status: number, 
+/**
+ * Whether the service refuses what the rules refuse, or only records it.
+ */
+blocking: boolean, 
+/**
+ * Whether the request or its response was refused.
+ */
+blocked: boolean, 
+/**
+ * The rule that refused it, or would have; 0 for a limit.
+ */
+stopped_by: number | null, 
+/**
+ * The paranoia level of the service.
+ */
+paranoia: number, 
+/**
+ * The anomaly score of the request.
+ */
+inbound_score: number, 
+/**
+ * From here on a request is refused.
+ */
+inbound_threshold: number, 
+/**
+ * The anomaly score of the response.
+ */
+outbound_score: number, 
+/**
+ * From here on a response is refused.
+ */
+outbound_threshold: number, 
+/**
+ * What matched, in the order of the phases.
+ */
+matches: Array<WafMatch>, };
+
+export type WafEventDetail = { 
+/**
+ * The event.
+ */
+event: WafEvent, 
+/**
+ * The record in ModSecurity's JSON form, as JSON text; empty where it was too long to be kept.
+ */
+audit: string, };
+
+export type WafEvents = { 
+/**
+ * The events.
+ */
+events: Array<WafEvent>, 
+/**
+ * `before` of the next page; null on the last.
+ */
+next: number | null, 
+/**
+ * Events that are kept.
+ */
+kept: number, };
+
+export type WafException = { 
+/**
+ * The service.
+ */
+service: string, 
+/**
+ * The rule.
+ */
+rule: number, 
+/**
+ * The rule's message.
+ */
+message: string, 
+/**
+ * The path.
+ */
+path: string, 
+/**
+ * The part of the request, for instance `ARGS:q`; null: the rule does not run at all on the path.
+ */
+parameter: string | null, 
+/**
+ * Why it is wider than one part of the request; null where it is not.
+ */
+wider: string | null, 
+/**
+ * The rule that it compiles to.
+ */
+seclang: string, };
+
+export type WafExceptionPreview = { 
+/**
+ * One for each rule and part of the request.
+ */
+exceptions: Array<WafException>, 
+/**
+ * Matches that get none, and why.
+ */
+without: Array<WafWithout>, 
+/**
+ * What the events of the last 24 hours say.
+ */
+replay: WafReplay, 
+/**
+ * The exceptions as part of a document.
+ */
+toml: string, 
+/**
+ * The running document with them; null where the appliance cannot write it.
+ */
+candidate: string | null, 
+/**
+ * Why there is no candidate.
+ */
+obstacle: string | null, 
+/**
+ * The version that the candidate was made from.
+ */
+base: number, 
+/**
+ * What the candidate changes, in words.
+ */
+changes: Array<Change>, 
+/**
+ * The same in lines.
+ */
+diff: Array<DiffLine>, };
+
+export type WafExceptionWish = { 
+/**
+ * The event's number.
+ */
+event: number, 
+/**
+ * Places of its matches, from 0; empty: of all that counted.
+ */
+matches: Array<number>, 
+/**
+ * Days until the exceptions end, 1 to 3650; null: they never end.
+ */
+days: number | null, 
+/**
+ * Why it is harmless: 1 to 200 characters.
+ */
+reason: string, };
+
+export type WafMatch = { 
+/**
+ * The rule's id.
+ */
+rule: number, 
+/**
+ * Its phase, 1 to 5.
+ */
+phase: number, 
+/**
+ * Its message.
+ */
+message: string, 
+/**
+ * Its severity, 0 (emergency) to 7 (debug).
+ */
+severity: number | null, 
+/**
+ * Its tags.
+ */
+tags: Array<string>, 
+/**
+ * What matched, for instance `ARGS:q`.
+ */
+variable: string, 
+/**
+ * The value that matched, cut and masked.
+ */
+excerpt: string, 
+/**
+ * What the rule says about it, cut and masked.
+ */
+data: string, 
+/**
+ * What it added to the score.
+ */
+score: number, };
+
+export type WafReplay = { 
+/**
+ * Since when events were looked at.
+ */
+since: string, 
+/**
+ * How many were looked at: those of the service on which one of the rules matched on the path.
+ */
+events: number, 
+/**
+ * Whether these were all; else only the newest.
+ */
+complete: boolean, 
+/**
+ * How many would have passed that were refused, or would have been where nothing is refused.
+ */
+would_pass: number, 
+/**
+ * How many would still have been refused.
+ */
+still_refused: number, 
+/**
+ * The numbers of those that would have passed, the newest first, at most 100.
+ */
+passing: Array<number>, 
+/**
+ * Clients that sent them, the most frequent first.
+ */
+clients: Array<WafTally>, 
+/**
+ * Kinds of values that they carried, the most frequent first.
+ */
+classes: Array<WafTally>, };
+
+export type WafTally = { 
+/**
+ * Of what.
+ */
+name: string, 
+/**
+ * How many.
+ */
+count: number, };
+
+export type WafWithout = { 
+/**
+ * Its place, from 0.
+ */
+place: number, 
+/**
+ * Why.
+ */
+reason: string, };

@@ -7,11 +7,13 @@ import { Blocks } from "./blocks";
 import { Configuration } from "./configuration";
 import { Overview } from "./overview";
 import { Services } from "./services";
+import { WafEvents } from "./waf";
 
 export type Page = { path: string; name: string; icon: IconName; key: string; group: string; view: ComponentType };
 
 export const PAGES: Page[] = [
   { path: "/", name: "Overview", icon: "layout-dashboard", key: "o", group: "", view: Overview },
+  { path: "/waf", name: "WAF events", icon: "shield-alert", key: "w", group: "Protect", view: WafEvents },
   { path: "/blocks", name: "Blocked addresses", icon: "ban", key: "b", group: "Protect", view: Blocks },
   { path: "/configuration", name: "Configuration", icon: "git-compare", key: "c", group: "Assure", view: Configuration },
   { path: "/audit", name: "Audit log", icon: "scroll-text", key: "a", group: "Assure", view: Audit },

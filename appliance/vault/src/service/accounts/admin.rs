@@ -313,12 +313,10 @@ impl Accounts {
 }
 
 impl Model {
-    fn may_administrate(&self, vouched: Vouched, actor: &Actor) -> Result<(), &'static str> {
+    pub(super) fn may_administrate(&self, vouched: Vouched, actor: &Actor) -> Result<(), &'static str> {
         let allowed = match (vouched, actor) {
-            // The operators' socket is root's.
-            (Vouched::Manager, Actor::Operator { .. }) => true,
-            // Whoever is at the serial line has the machine in his hands, and told its PIN.
-            (Vouched::Manager, Actor::Process(Process::Provision)) => true,
+            // The operators' socket is root's; whoever is at the serial line has the machine in their hands, and told its PIN.
+            (Vouched::Manager, Actor::Operator { .. } | Actor::Process(Process::Provision)) => true,
             (_, Actor::User(name)) => UserName::parse(name)
                 .ok()
                 .and_then(|name| self.users.get(&name))

@@ -364,6 +364,90 @@ fn a_restored_old_store_is_noticed_by_the_counter() {
     );
 }
 
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_store_copied_back_from_an_earlier_day_is_named_at_the_start() {
+    let bench = Bench::new();
+    let (store, earlier) = (bench.folder.path().join("store"), bench.folder.path().join("earlier"));
+    let open = bench.open();
+    fill(&open.log, 2);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    open.store.close().unwrap();
+    drop(open);
+    copy(&store, &earlier);
+    for entries in [4, 6] {
+        let open = bench.open();
+        assert_eq!(open.notes, [""; 0]);
+        fill(&open.log, entries);
+        open.log.checkpoint(Timestamp(entries)).unwrap();
+        open.store.close().unwrap();
+    }
+    // The disk goes back; the device and its counter stay.
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::rename(&earlier, &store).unwrap();
+    let open = bench.open();
+    assert!(
+        matches!(open.notes.as_slice(), [note] if note.contains("an older state of the store")),
+        "{:?}",
+        open.notes
+    );
+    assert_eq!(open.log.size(), 2);
+}
+
+#[test]
+fn an_entry_lost_with_a_damaged_frame_is_named_by_the_log_after_a_repair() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let segment = |bench: &Bench| {
+        let files = std::fs::read_dir(bench.folder.path().join("store"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let named = |path: &std::path::PathBuf| path.to_str().unwrap().contains("journal-0");
+        let path = files.filter(named).max().unwrap();
+        let end = std::fs::read(&path)
+            .unwrap()
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .unwrap();
+        (path, end)
+    };
+    fill(&open.log, 3);
+    let (_, begin) = segment(&bench);
+    fill(&open.log, 4);
+    let (path, end) = segment(&bench);
+    fill(&open.log, 6);
+    drop(open);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The first record of the frame, which is the entry.
+    bytes[begin + 300] ^= 1;
+    assert!(begin + 300 < end);
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(bench.folder.path().join("repair"), b"").unwrap();
+    let open = bench.open();
+    assert_eq!(open.log.size(), 6);
+    let report = open.log.verify().unwrap();
+    assert!(
+        report
+            .mistakes
+            .iter()
+            .any(|mistake| mistake.contains("entries 3 to 3 are missing")),
+        "{report:?}"
+    );
+    fill(&open.log, 8);
+}
+
 #[test]
 fn many_writers_append_in_one_order() {
     let bench = Bench::new();
@@ -381,4 +465,57 @@ fn many_writers_append_in_one_order() {
     });
     let report = open.log.verify().unwrap();
     assert_eq!((report.size, report.mistakes), (160, vec![]));
+}
+
+#[test]
+fn an_entry_sealed_for_another_place_is_sealed_again() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    // Whatever was guessed about the next place.
+    for wrong in [0, 1, 1_000_000, u64::MAX] {
+        open.log.offset.store(wrong, std::sync::atomic::Ordering::Relaxed);
+        open.log.append(&[event(9, user("ann"))], Vec::new()).unwrap();
+    }
+    let report = open.log.verify().unwrap();
+    assert_eq!((report.size, report.mistakes), (7, Vec::<String>::new()));
+}
+
+#[test]
+fn a_refused_group_takes_no_place_and_those_after_it_fit() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    let huge = || Change::put(Tree::Users, b"huge", 1, &vec![7_u8; 8 << 20]).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..6_u64 {
+            let open = &open;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let refused = writer == 0 && number % 3 == 0;
+                    let changes = if refused { vec![huge()] } else { Vec::new() };
+                    let result = open.log.append(&[event(number, user("ann"))], changes);
+                    assert_eq!(result.is_err(), refused, "{result:?}");
+                }
+            });
+        }
+    });
+    let report = open.log.verify().unwrap();
+    assert_eq!((report.size, report.mistakes), (2 + 60 - 4, Vec::<String>::new()));
+    // The next place is known again, so that entries are sealed once, by their own callers.
+    let before = open.log.queue.join(Arc::clone(&nothing()), 0, 0);
+    let first = open
+        .log
+        .offset
+        .load(std::sync::atomic::Ordering::Relaxed)
+        .wrapping_add(before.before);
+    open.log.queue.finish(&before, |_| Ok(())).unwrap();
+    assert_eq!(first, open.log.size());
+}
+
+fn nothing() -> Arc<super::Job> {
+    Arc::new(super::Job {
+        entries: Vec::new(),
+        changes: Vec::new(),
+    })
 }

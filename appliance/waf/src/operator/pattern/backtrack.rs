@@ -65,6 +65,10 @@ enum Entry {
 }
 
 impl Program {
+    pub(super) fn memory(&self) -> usize {
+        self.steps.len() * size_of::<Step>()
+    }
+
     pub(super) fn compile(root: &Node, groups: u32) -> Result<Self, PatternError> {
         let groups = groups as usize + 1;
         let mut compiler = Compiler {

@@ -150,9 +150,13 @@ impl Pattern {
     }
 
     /// Whether the pattern runs on the linear-time engine alone.
-    #[cfg(test)]
     pub(crate) const fn is_regular(&self) -> bool {
         self.exact.is_none()
+    }
+
+    /// About how many bytes the compiled pattern takes, without what searches keep for each thread.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.regular.memory_usage() + self.exact.as_ref().map_or(0, Program::memory)
     }
 
     /// The first match at or after `start`.
