@@ -14,6 +14,32 @@ pub enum Kind {
     Appliance,
     /// The probe in the supervisor's place.
     Probe,
+    /// The product, as a newer version.
+    Newer,
+    /// A newer version yet, whose supervisor ends at once.
+    Broken,
+}
+
+impl Kind {
+    /// The version that it says it is.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Appliance | Self::Probe => VERSION,
+            Self::Newer => "9.0.0",
+            Self::Broken => "9.1.0",
+        }
+    }
+
+    /// What stands in the supervisor's place, where it is not the supervisor.
+    const fn instead(self) -> Option<&'static str> {
+        match self {
+            Self::Appliance | Self::Newer => None,
+            Self::Probe => Some("redan-image-probe"),
+            // Without a task it says how it is used, and ends: the kernel does not go on without its first process.
+            Self::Broken => Some("redan-data"),
+        }
+    }
 }
 
 /// A built image.
@@ -23,9 +49,11 @@ pub struct Image {
     pub folder: PathBuf,
     /// The keys that it is signed with.
     pub keys: PathBuf,
+    /// Which it is.
+    pub kind: Kind,
 }
 
-/// The version of all images here, which is the workspace's.
+/// The version of the programs, which is the workspace's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Image {
@@ -40,8 +68,11 @@ impl Image {
             folder: base.join(match kind {
                 Kind::Appliance => "appliance",
                 Kind::Probe => "probe",
+                Kind::Newer => "newer",
+                Kind::Broken => "broken",
             }),
             keys: base.join("keys"),
+            kind,
         };
         // Tests are processes of their own; the first builds, the others wait.
         let lock = File::create(base.join("lock")).unwrap();
@@ -49,7 +80,7 @@ impl Image {
         let built = modified(&image.folder.join("SHA256SUMS"));
         if built.is_none() || built < newest() {
             let _ = fs::remove_dir_all(&image.folder);
-            image.build(kind, &image.folder);
+            image.build(&image.folder);
         }
         image
     }
@@ -58,20 +89,27 @@ impl Image {
     ///
     /// # Panics
     /// Where it cannot be built.
-    pub fn build(&self, kind: Kind, folder: &Path) {
+    pub fn build(&self, folder: &Path) {
         let programs = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(program("")).unwrap().flatten() {
             let name = entry.file_name().into_string().unwrap();
-            if name.starts_with("redan-") && !name.contains('.') && !(kind == Kind::Probe && name == "redan-supervisor")
-            {
+            let is_replaced = name == "redan-supervisor" && self.kind.instead().is_some();
+            if name.starts_with("redan-") && !name.contains('.') && !is_replaced {
                 symlink(entry.path(), programs.path().join(name)).unwrap();
             }
         }
-        if kind == Kind::Probe {
-            symlink(program("redan-image-probe"), programs.path().join("redan-supervisor")).unwrap();
+        if let Some(instead) = self.kind.instead() {
+            symlink(program(instead), programs.path().join("redan-supervisor")).unwrap();
         }
         let output = Command::new(program("redan-image"))
-            .args(["build", "--profile", "dev", "--binaries"])
+            .args([
+                "build",
+                "--profile",
+                "dev",
+                "--version",
+                self.kind.version(),
+                "--binaries",
+            ])
             .arg(programs.path())
             .arg("--out")
             .arg(folder)
@@ -85,7 +123,7 @@ impl Image {
     /// One of the results.
     #[must_use]
     pub fn file(&self, suffix: &str) -> PathBuf {
-        self.folder.join(format!("redan-{VERSION}.{suffix}"))
+        self.folder.join(format!("redan-{}.{suffix}", self.kind.version()))
     }
 }
 

@@ -1,6 +1,12 @@
 //! Drives the disk image in QEMU as an operator and an attacker would: over the serial line, the network, and with the disk in hand.
 //!
-//! * [`image`]: the images, built once for all tests; * [`machine`]: one machine, its serial line and its two networks.
+//! | module | what |
+//! |---|---|
+//! | [`image`] | the images, built once for all tests |
+//! | [`machine`] | one machine, its serial line and its two networks |
+//! | [`monitor`] | what hands do to a machine: plugging in, pressing buttons |
+//! | [`operator`] | what an operator does in the serial menu |
+//! | [`stick`] | USB sticks |
 //!
 //! The probe is the one program that is not the product: it takes the supervisor's place in an image that is signed like any other, so
 //! that a test can try from inside what a captured supervisor could.
@@ -14,6 +20,9 @@
 
 pub mod image;
 pub mod machine;
+pub mod monitor;
+pub mod operator;
+pub mod stick;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! One machine.
 
-use crate::image::{Image, VERSION};
+use crate::image::Image;
 use crate::program;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -52,19 +52,37 @@ impl Body {
     /// Where there is no room for it.
     #[must_use]
     pub fn new(image: &Image) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = folder.path().join("disk.img");
-        let source = image.file("img");
+        let body = Self {
+            folder: tempfile::tempdir().unwrap(),
+            image: image.clone(),
+        };
+        body.fill();
+        body
+    }
+
+    /// A new disk, a new TPM, and what the firmware was like at first.
+    ///
+    /// # Panics
+    /// Where there is no room for it.
+    pub fn renew(&self) {
+        for entry in fs::read_dir(self.folder.path()).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        self.fill();
+    }
+
+    fn fill(&self) {
         let copied = Command::new("cp")
             .arg("--sparse=always")
-            .args([&source, &disk])
+            .args([self.image.file("img"), self.disk()])
             .status()
             .unwrap();
         assert!(copied.success());
-        Self {
-            folder,
-            image: image.clone(),
-        }
     }
 
     /// Something that it keeps.
@@ -93,7 +111,14 @@ impl Body {
         }
         let output = File::create(self.path("output")).unwrap();
         let mut child = Command::new(program("redan-image"))
-            .args(["run", "--serial", "socket", "--version", VERSION, "--out"])
+            .args([
+                "run",
+                "--serial",
+                "socket",
+                "--version",
+                self.image.kind.version(),
+                "--out",
+            ])
             .arg(&self.image.folder)
             .arg("--keys")
             .arg(&self.image.keys)
@@ -186,15 +211,51 @@ impl Machine<'_> {
     /// # Panics
     /// When it does not in time.
     pub fn expect(&mut self, text: &str) {
-        let end = Instant::now() + ANSWER;
+        self.expect_within(text, ANSWER);
+    }
+
+    /// The same, with another patience.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn expect_within(&mut self, text: &str, patience: Duration) {
+        let said = self.is_said_within(text, patience);
+        assert!(said, "{text:?} was not said; it said: {}", self.said);
+    }
+
+    /// Whether this comes within a time.
+    pub fn is_said_within(&mut self, text: &str, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
         loop {
             if let Some(at) = self.said[self.heard..].find(text) {
                 self.heard += at + text.len();
-                return;
+                return true;
             }
-            assert!(Instant::now() < end, "{text:?} was not said; it said: {}", self.said);
+            if Instant::now() >= end {
+                return false;
+            }
             self.listen();
         }
+    }
+
+    /// How much of what was said has been waited for, in bytes.
+    #[must_use]
+    pub const fn heard(&self) -> usize {
+        self.heard
+    }
+
+    /// What it said since the screen was last cleared.
+    #[must_use]
+    pub fn last_screen(&self) -> &str {
+        self.said
+            .rsplit_once("\u{1b}[2J")
+            .map_or(&self.said, |(_, screen)| screen)
+    }
+
+    /// What it keeps while it is switched off.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        self.body
     }
 
     /// Types a line.

@@ -108,25 +108,14 @@ fn the_image_starts_is_provisioned_over_its_serial_line_and_protects_an_applicat
         assert_eq!(output.status.code(), Some(28), "port {port} answers");
     }
 
-    machine.type_line("");
-    machine.expect("New PIN:");
-    machine.type_line("314159265");
-    machine.expect("The same again:");
-    machine.type_line("314159265");
-    machine.expect("Type YES once it is written down:");
-    machine.type_line("YES");
-    machine.expect("Choice:");
+    machine.first_run();
     machine.type_line("4");
     machine.expect("Paste the document");
     for line in CONFIGURATION.lines() {
         machine.type_line(line);
     }
     machine.type_line(".");
-    machine.expect("Apply it? (y/n)");
-    machine.type_line("y");
-    machine.expect("Type KEEP to keep it");
-    machine.type_line("KEEP");
-    machine.expect("runs and is kept");
+    machine.keep_what_is_offered();
 
     // A request from one side to the application on the other, through TLS; and no way around the proxy.
     let _application = Application::start(&machine);
@@ -152,7 +141,7 @@ fn the_same_inputs_give_the_same_image() {
     }
     let image = Image::of(Kind::Appliance);
     let again = tempfile::tempdir().unwrap();
-    image.build(Kind::Appliance, again.path());
+    image.build(again.path());
     let sums = |folder: &std::path::Path| std::fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
     assert_eq!(sums(&image.folder), sums(again.path()));
 }

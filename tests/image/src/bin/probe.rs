@@ -54,6 +54,8 @@ fn answer(question: &str) -> String {
         }
         ("open", key) => data("open", key),
         ("destroy", _) => data("destroy", ""),
+        // Opening arms it, and closing without the magic character does not disarm it.
+        ("starve", _) => outcome(OpenOptions::new().write(true).open("/dev/watchdog").map(drop)),
         ("reboot", _) => end(RebootCommand::Restart),
         ("off", _) => end(RebootCommand::PowerOff),
         _ => "unknown".to_owned(),
