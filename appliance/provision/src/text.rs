@@ -22,7 +22,7 @@ pub fn plain(text: &str) -> String {
             '‘' | '’' => plain.push('\''),
             '×' => plain.push('x'),
             '→' => plain.push_str("->"),
-            '│' | '|' => plain.push('|'),
+            '│' => plain.push('|'),
             '°' => plain.push_str("deg "),
             _ => plain.push('?'),
         }
