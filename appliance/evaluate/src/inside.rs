@@ -190,7 +190,9 @@ fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
         Mode::EvaluationBare => "evaluation-bare",
         Mode::EvaluationRoot | Mode::Appliance => "evaluation-root",
     };
+    let serial = start.serial.iter().flat_map(|path| ["--serial".as_ref(), path.as_os_str()]);
     let mut supervisor = Command::new(start.binaries.join("redan-supervisor"))
+        .args(serial)
         .args(["--mode", mode, "--threads", &start.threads.to_string()])
         .args(["--ready-fd", &told.as_raw_fd().to_string()])
         .arg("--state")

@@ -189,6 +189,7 @@ impl Attempt<'_> {
             state: self.state.to_owned(),
             configuration,
             threads: self.options.threads.unwrap_or_else(processors),
+            serial: self.options.serial.clone(),
         };
         send(&channel, &Message::Start(Box::new(start)), None)?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -132,8 +132,11 @@ pub(crate) fn status(facts: &MachineFacts, status: Answer<'_>, vault: Answer<'_>
     }
     lines.push(format!("  Data:  {}", data(&facts.data)));
     lines.push(format!(
-        "  Image: version {}, security version {}, slot {}",
-        facts.version, facts.security_version, facts.slot
+        "  Image: version {}, security version {}, slot {}, {}",
+        facts.version,
+        facts.security_version,
+        facts.slot,
+        if facts.is_proven { "proven" } else { "not proven yet" }
     ));
     if !facts.root_hash.is_empty() {
         lines.push(format!("  Root:  {}", facts.root_hash));

@@ -4,9 +4,9 @@ use redan_ipc::messages::ProvisionSupervisor;
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply, MachineRequest, Reading};
 use redan_types::{Process, SecretString};
 use rustix::process::{Pid, WaitStatus};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,7 +14,8 @@ use crate::log::{newest, say};
 use crate::machine::boot::{Boot, forget_recovery_key, recovery_key};
 use crate::machine::facts::{interfaces, serial_number};
 use crate::machine::watchdog::WellBeing;
-use crate::machine::{End, finish};
+use crate::machine::reset::erase;
+use crate::machine::{End, finish, is_mounted};
 use crate::manifest::{Milestone, SERVICES};
 use crate::outbox::OutboxError;
 use crate::service::describe;
@@ -25,6 +26,8 @@ use crate::{Options, words};
 /// The program that opens, makes and destroys the data partition.
 const DATA_TOOL: &str = "/usr/lib/redan/redan-data";
 const DATA: &str = "/data";
+/// The most that is read of what the program says, in bytes: less than a pipe holds.
+const SAID: u64 = 2 << 10;
 
 /// Runs the appliance as PID 1, and ends the machine.
 pub fn run_machine(options: &Options) -> ! {
@@ -61,18 +64,24 @@ impl Supervisor {
 
     /// A process that is no service has ended.
     pub(crate) fn tool_ended(&mut self, pid: Pid, status: WaitStatus) {
-        if self.opener != Some(pid) {
+        if self.opener.as_ref().is_none_or(|opener| opener.pid != pid) {
             return;
         }
-        self.opener = None;
-        if status.exit_status() != Some(0) {
-            say(
-                SELF,
-                &format!("the data partition was not opened: {}", describe(status)),
-            );
+        let Some(said) = self.opener.take().map(Opener::said) else {
+            return;
+        };
+        if status.exit_status() == Some(0) {
+            self.take_up_data();
+            if let Some(machine) = &mut self.machine {
+                machine.notes.push(said);
+            }
             return;
         }
-        self.take_up_data();
+        let why = format!("the recovery key did not open them ({}): {said}", describe(status));
+        say(SELF, &why);
+        if let Some(machine) = &mut self.machine {
+            machine.boot.data = DataState::Locked { reason: why };
+        }
     }
 
     /// How the services are.
@@ -145,6 +154,7 @@ impl Supervisor {
         } else {
             ("absent", false)
         };
+        let is_proven = machine.watchdog.is_proven(Instant::now());
         MachineFacts {
             version: version.clone(),
             slot: slot.clone(),
@@ -159,6 +169,7 @@ impl Supervisor {
                 value: watchdog.0.to_owned(),
                 good: watchdog.1,
             }],
+            is_proven,
             built_in: machine.first.clone().unwrap_or_default(),
             notes: machine.notes.clone(),
         }
@@ -172,8 +183,8 @@ impl Supervisor {
             return MachineReply::Refused("the last key is still being tried".to_owned());
         }
         match start_opener(key) {
-            Ok(pid) => {
-                self.opener = Some(pid);
+            Ok(opener) => {
+                self.opener = Some(opener);
                 MachineReply::Done
             }
             Err(error) => MachineReply::Refused(format!("{DATA_TOOL} cannot be run: {error}")),
@@ -206,16 +217,36 @@ impl crate::machine::Machine {
             self.boot.data,
             DataState::New | DataState::Opened | DataState::Recovered
         );
-        opened && crate::machine::is_mounted(DATA)
+        opened && is_mounted(DATA)
+    }
+}
+
+/// Opens the data partition.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    pid: Pid,
+    output: Option<ChildStdout>,
+}
+
+impl Opener {
+    /// What it has said; it has ended.
+    fn said(self) -> String {
+        let mut said = Vec::new();
+        if let Some(output) = self.output {
+            // What a pipe holds is there at once, and nobody writes to it any more.
+            let _ = output.take(SAID).read_to_end(&mut said);
+        }
+        crate::log::clean(String::from_utf8_lossy(&said).trim())
     }
 }
 
 /// Starts the program with the key on its standard input; its end is noticed like a service's.
-fn start_opener(key: &SecretString) -> std::io::Result<Pid> {
+fn start_opener(key: &SecretString) -> std::io::Result<Opener> {
     let mut child = Command::new(DATA_TOOL)
         .arg("open")
         .env_clear()
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A recovery key is far shorter than a pipe: this does not wait.
@@ -223,10 +254,14 @@ fn start_opener(key: &SecretString) -> std::io::Result<Pid> {
         input.write_all(b"\n")?;
     }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))
+    let pid = pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))?;
+    Ok(Opener {
+        pid,
+        output: child.stdout.take(),
+    })
 }
 
-/// Destroys the data partition's keys, then the data. Everything has stopped.
+/// Destroys the data partition's keys, which makes all of it unreadable at once, then the vault's, then the rest. Everything has stopped.
 fn destroy_data() {
     let outcome = Command::new(DATA_TOOL)
         .arg("destroy")
@@ -243,5 +278,10 @@ fn destroy_data() {
             SELF,
             &format!("the data are not destroyed: {DATA_TOOL} cannot be run: {error}"),
         ),
+    }
+    if is_mounted(DATA)
+        && let Err(error) = erase(DATA.as_ref())
+    {
+        say(SELF, &format!("not all of the data could be removed: {error}"));
     }
 }

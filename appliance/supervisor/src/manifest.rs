@@ -39,8 +39,8 @@ pub struct Entry {
 pub enum Place {
     /// Wherever the appliance runs.
     Everywhere,
-    /// On the appliance's own machine, where the supervisor is PID 1.
-    Machine,
+    /// Where there is a serial line: on the appliance's own machine, and in an evaluation that names a terminal.
+    SerialLine,
 }
 
 /// Whose network a service uses.
@@ -208,7 +208,7 @@ pub const SERVICES: [Entry; 6] = [
         user: 64_106,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
-        place: Place::Machine,
+        place: Place::SerialLine,
         // It starts first and needs nobody: it is where a machine that cannot start is asked why.
         after: None,
         limits: Limits {
@@ -243,9 +243,9 @@ pub const WIRES: [Wire; 14] = [
     wire::<ProvisionSupervisor>(Count::One),
 ];
 
-/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the
-/// packet filter's service after those it protects, the vault last.
-pub const STOP: [&[Process]; 4] = [&[Proxy, Console], &[Manager], &[Network], &[Vault]];
+/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network or a person goes
+/// first, the packet filter's service after those it protects, the vault last.
+pub const STOP: [&[Process]; 4] = [&[Proxy, Console, Provision], &[Manager], &[Network], &[Vault]];
 
 /// What no mode but the appliance itself has, in words for an operator.
 #[must_use]

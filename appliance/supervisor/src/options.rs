@@ -22,6 +22,8 @@ pub struct Options {
     pub threads: u16,
     /// `--ready-fd N`: an inherited descriptor to which `ready` and a newline are written when everything answers.
     pub ready: Option<i32>,
+    /// `--serial PATH`: a terminal for the provisioning service's menu; without it an evaluation has no such service.
+    pub serial: Option<PathBuf>,
     /// `--password-fd N`: an inherited descriptor for the vault to write the first administrator's password to.
     pub password: Option<i32>,
 }
@@ -68,6 +70,7 @@ impl Options {
             configuration: None,
             threads: u16::try_from(processors).unwrap_or(1),
             ready: None,
+            serial: None,
             password: None,
         }
     }
@@ -88,7 +91,7 @@ impl Options {
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, OptionsError> {
         let mut parser = Parser::from_iter(arguments);
         let (mut mode, mut state, mut binaries, mut configuration) = (None, None, None, None);
-        let (mut threads, mut ready, mut password) = (1, None, None);
+        let (mut threads, mut ready, mut serial, mut password) = (1, None, None, None);
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("appliance") => return Ok(Self::appliance()),
@@ -100,6 +103,7 @@ impl Options {
                     let number = number(&mut parser, "--threads", 1, MOST_THREADS.into())?;
                     threads = u16::try_from(number).unwrap_or(MOST_THREADS);
                 }
+                Arg::Long("serial") => serial = Some(PathBuf::from(parser.value()?)),
                 // Descriptors 0 to 2 are the log and its like.
                 Arg::Long("ready-fd") => ready = Some(number(&mut parser, "--ready-fd", 3, 1023)?),
                 Arg::Long("password-fd") => password = Some(number(&mut parser, "--password-fd", 3, 1023)?),
@@ -114,6 +118,7 @@ impl Options {
             configuration,
             threads,
             ready,
+            serial,
             password,
         })
     }

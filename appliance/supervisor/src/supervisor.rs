@@ -25,6 +25,8 @@ use crate::journal::Journal;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
 use crate::log::{clean, say};
+use crate::keeper::Opener;
+use crate::machine::console::serial_line;
 use crate::machine::{End, Machine};
 use crate::manifest::{Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
@@ -58,6 +60,9 @@ pub enum SupervisorError {
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] nix::Error),
+    /// The terminal for the menu.
+    #[error("{0}")]
+    Serial(String),
     /// Waiting for events failed.
     #[error("cannot wait for events")]
     Poll(#[source] Errno),
@@ -77,8 +82,10 @@ pub struct Supervisor {
     pub(crate) provision: Option<Outbox>,
     /// The machine, where this is its PID 1.
     pub(crate) machine: Option<Machine>,
+    /// The serial line, where there is one.
+    pub(crate) serial: Option<Rc<OwnedFd>>,
     /// Opens the data partition, while that runs.
-    pub(crate) opener: Option<Pid>,
+    pub(crate) opener: Option<Opener>,
     signals: SignalFd,
     /// `None` while the data partition is not open.
     pub(crate) store: Option<Rc<OwnedFd>>,
@@ -106,7 +113,11 @@ impl Supervisor {
     /// # Errors
     /// Says what is missing; nothing has been started then.
     pub fn new(options: &Options) -> Result<Self, SupervisorError> {
-        let machine = options.machine.then(|| Machine::prepare(Instant::now()));
+        let mut machine = options.machine.then(|| Machine::prepare(Instant::now()));
+        let serial = match &options.serial {
+            Some(path) => Some(serial_line(path).map_err(SupervisorError::Serial)?),
+            None => machine.as_mut().and_then(|machine| machine.serial.take()),
+        };
         let is_root = geteuid().is_root();
         if !is_root && options.mode != Mode::EvaluationBare {
             return Err(SupervisorError::NotRoot);
@@ -137,7 +148,7 @@ impl Supervisor {
         raise_descriptor_limit();
         let services = SERVICES
             .iter()
-            .filter(|entry| options.machine || entry.place == Place::Everywhere)
+            .filter(|entry| serial.is_some() || entry.place == Place::Everywhere)
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
         let (run, operators) = Run::claim(&options.run_folder())?;
@@ -171,6 +182,7 @@ impl Supervisor {
             manager: None,
             provision: None,
             machine,
+            serial: serial.map(Rc::new),
             opener: None,
             signals,
             store: store.map(|store| Rc::new(OwnedFd::from(store))),

@@ -72,6 +72,8 @@ pub struct MachineFacts {
     pub interfaces: Vec<InterfaceFacts>,
     /// Board devices and what they say; what is absent too.
     pub board: Vec<Reading>,
+    /// Whether everything has been well for long enough to trust this version.
+    pub is_proven: bool,
     /// The built-in configuration that runs while there is no other; empty where no interface was found for it.
     pub built_in: String,
     /// What does not hold or work, in words.

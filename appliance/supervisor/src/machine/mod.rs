@@ -9,18 +9,20 @@
 //! | [`first`] | the configuration that runs while nobody has given another |
 //! | [`modules`] | drivers, and that no more come |
 //! | [`mounts`] | file systems |
+//! | [`reset`] | nothing of the data can be read any more |
 //! | [`sysctl`] | kernel settings, each with its reason |
 //! | [`watchdog`] | whether the machine is well enough to go on |
 //!
 //! All of it reads the kernel's own files and what the signed image holds; nothing that came over a network or from a stick.
 
 pub(crate) mod boot;
-mod console;
+pub(crate) mod console;
 mod end;
 pub(crate) mod facts;
 pub(crate) mod first;
 mod modules;
 mod mounts;
+pub(crate) mod reset;
 mod sysctl;
 pub(crate) mod watchdog;
 
@@ -44,8 +46,8 @@ pub(crate) struct Machine {
     pub(crate) boot: Boot,
     /// What does not hold or work, in words.
     pub(crate) notes: Vec<String>,
-    /// The serial line, where there is one.
-    pub(crate) serial: Option<Rc<OwnedFd>>,
+    /// The serial line, where there is one, until the supervisor takes it.
+    pub(crate) serial: Option<OwnedFd>,
     /// Where the vault tells the first administrator's password, and where the provisioning service reads it.
     pub(crate) password: Option<Rc<OwnedFd>>,
     /// The built-in configuration, where an interface was found for it.
@@ -77,8 +79,8 @@ impl Machine {
         if first.is_none() {
             notes.push("no network interface was found".to_owned());
         }
-        let serial = match console::serial_line() {
-            Ok(serial) => Some(Rc::new(serial)),
+        let serial = match console::serial_line(console::SERIAL.as_ref()) {
+            Ok(serial) => Some(serial),
             Err(why) => {
                 notes.push(why);
                 None
