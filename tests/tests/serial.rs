@@ -67,6 +67,18 @@ impl Line {
         }
         std::mem::take(&mut self.seen)
     }
+
+    /// Reads on until nothing more comes for a while.
+    fn quiet(&mut self) {
+        let mut buffer = [0; 4096];
+        loop {
+            let mut polled = [PollFd::new(self.person.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut polled, PollTimeout::from(2_000_u16)).unwrap() == 0 {
+                return;
+            }
+            let _ = self.person.read(&mut buffer).unwrap();
+        }
+    }
 }
 
 fn started() -> (Line, Appliance) {
@@ -141,6 +153,7 @@ fn noise_on_the_line_ends_nothing_and_a_new_service_asks_for_the_pin() {
     // No line in it is the PIN; Ctrl-C and Enter at its end lead to a known place.
     let noise: Vec<u8> = (0..=255_u8).cycle().take(8 << 10).collect();
     line.types(&noise, "PIN:");
+    line.quiet();
     assert_eq!(appliance.service("provision")["restarts"], 0);
 
     let pid = i32::try_from(appliance.pid("provision")).unwrap();

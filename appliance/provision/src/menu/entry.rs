@@ -44,6 +44,9 @@ impl<W: World> Menu<W> {
     }
 
     pub(super) fn check_pin(&mut self, hash: PasswordHash, pin: &SecretString, now: Duration) {
+        if pin.expose().is_empty() {
+            return self.close();
+        }
         // The wait is set before the work, so that breaking off gains nothing.
         self.failures = self.failures.saturating_add(1);
         self.closed_until = now.saturating_add(wait_after(self.failures));
