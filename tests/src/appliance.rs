@@ -11,6 +11,13 @@ use tempfile::TempDir;
 /// How long a start may take on a busy machine before the test fails.
 const START: Duration = Duration::from_secs(60);
 
+/// What a start is waited for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Awaited {
+    Ready,
+    Sealed,
+}
+
 /// A running evaluation. Dropping it is Ctrl-C.
 pub struct Appliance {
     child: Child,
@@ -44,12 +51,28 @@ impl Appliance {
     /// # Panics
     /// As [`Appliance::start`].
     #[must_use]
-    pub fn start_with(folder: TempDir, mut command: Command, options: &[&str]) -> Self {
+    pub fn start_with(folder: TempDir, command: Command, options: &[&str]) -> Self {
+        Self::launch(folder, command, options, Awaited::Ready)
+    }
+
+    /// Starts one whose vault stays sealed; what it printed says why. [`Appliance::opened`] waits for its opening.
+    ///
+    /// # Panics
+    /// When it opens, or ends.
+    #[must_use]
+    pub fn start_sealed(folder: TempDir, options: &[&str]) -> Self {
+        let command = Self::command(folder.path());
+        // What an earlier start printed is no answer.
+        let _ = std::fs::remove_file(folder.path().join("output.log"));
+        Self::launch(folder, command, options, Awaited::Sealed)
+    }
+
+    fn launch(folder: TempDir, mut command: Command, options: &[&str], awaited: Awaited) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let output = folder.path().join("output.log");
         let log = || File::options().create(true).append(true).open(&output).unwrap();
-        let mut child = command
+        let child = command
             .arg("--ready-file")
             .arg(&ready_file)
             .args(options)
@@ -58,24 +81,53 @@ impl Appliance {
             .stderr(log())
             .spawn()
             .unwrap();
-        let until = Instant::now() + START;
-        let ready = loop {
-            if let Ok(text) = std::fs::read_to_string(&ready_file) {
-                break serde_json::from_str(&text).unwrap();
-            }
-            let ended = child.try_wait().unwrap();
-            if ended.is_some() || Instant::now() > until {
-                let _ = (child.kill(), child.wait());
-                panic!("the appliance is not ready ({ended:?}):\n{}", contents(&output));
-            }
-            // The launcher gives no other sign than the file: the one place where a test looks again and again.
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        Self {
+        let appliance = Self {
             child,
             folder,
-            ready,
+            ready: Value::Null,
             output,
+        };
+        if awaited == Awaited::Ready {
+            return appliance.opened();
+        }
+        let mut appliance = appliance;
+        let sealed = |appliance: &mut Self| {
+            appliance
+                .printed()
+                .contains("The vault is sealed: ")
+                .then_some(Value::Null)
+        };
+        appliance.ready = appliance.wait_for(sealed);
+        appliance
+    }
+
+    /// Waits until everything answers: for an appliance whose vault somebody has just opened.
+    ///
+    /// # Panics
+    /// As [`Appliance::start`].
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        let ready_file = self.folder.path().join("ready.json");
+        self.ready = self.wait_for(|_| {
+            let text = std::fs::read_to_string(&ready_file).ok()?;
+            Some(serde_json::from_str(&text).unwrap())
+        });
+        self
+    }
+
+    fn wait_for(&mut self, mut look: impl FnMut(&mut Self) -> Option<Value>) -> Value {
+        let until = Instant::now() + START;
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < until,
+                "the appliance is not ready ({ended:?})"
+            );
+            // The launcher gives no other sign than its files: the one place where a test looks again and again.
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -154,6 +206,26 @@ impl Appliance {
             .args(arguments)
             .output()
             .unwrap()
+    }
+
+    /// Runs the operator's command with `input` for it to read.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn redan_reading(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(binary("redan"))
+            .arg("--state")
+            .arg(self.folder.path().join("state"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that refuses reads nothing.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     /// Runs the operator's command, which must succeed, and gives what it printed.

@@ -15,5 +15,7 @@ pub mod hpack;
 pub mod http1_probe;
 pub mod memory;
 pub mod slow;
+pub mod softhsm;
+pub mod swtpm;
 pub mod wire;
 pub mod witness;

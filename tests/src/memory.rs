@@ -65,6 +65,52 @@ fn search(pid: u32, public: &[u8], first: bool) -> std::io::Result<Scan> {
     Ok(scan)
 }
 
+/// Where one of these byte strings lies in the writable memory of a process: its number and the address. Needs root.
+///
+/// # Errors
+/// The process's memory cannot be read.
+pub fn occurrences(pid: u32, wanted: &[&[u8]]) -> std::io::Result<Vec<(usize, u64)>> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let longest = wanted.iter().map(|bytes| bytes.len()).max().unwrap_or(0);
+    let mut found = Vec::new();
+    for line in BufReader::new(File::open(format!("/proc/{pid}/maps"))?).lines() {
+        let line = line?;
+        let mut fields = line.split_whitespace();
+        let (Some(range), Some(rights)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let ends = range
+            .split_once('-')
+            .map(|(start, end)| [start, end].map(|end| u64::from_str_radix(end, 16)));
+        let Some([Ok(start), Ok(end)]) = ends else { continue };
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        let mut buffer = vec![0; CHUNK + longest];
+        let mut at = start;
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let Ok(got) = memory.read_at(&mut buffer[..want], at) else {
+                at += 4096;
+                continue;
+            };
+            if got == 0 {
+                break;
+            }
+            for (number, bytes) in wanted.iter().enumerate() {
+                let places = memchr::memmem::find_iter(&buffer[..got], bytes);
+                found.extend(
+                    places
+                        .filter(|place| *place < CHUNK)
+                        .map(|place| (number, at + place as u64)),
+                );
+            }
+            at += got.min(CHUNK) as u64;
+        }
+    }
+    Ok(found)
+}
+
 impl Scan {
     fn range(&mut self, memory: &File, start: u64, end: u64, public: &[u8]) {
         let mut buffer = vec![0; CHUNK + KEY];

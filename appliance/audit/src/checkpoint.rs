@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The extension line `counter N` ties the checkpoint to the key device's monotonic counter, so that an older copy of the whole
-//! store, put back, shows.
+//! store, put back, shows. Where the device has none, the line says `counter none`. A second signature line, by an ECDSA key that
+//! never leaves the device, stands below the first where there is such a device.
 
 use crate::hash::Hash;
 use crate::note::{LogKey, NoteError, SignError};
@@ -44,28 +45,28 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root hash of these entries.
     pub root: Hash,
-    /// The key device's monotonic counter when the checkpoint was signed.
-    pub counter: u64,
+    /// The key device's monotonic counter when the checkpoint was signed; `None` where it has none.
+    pub counter: Option<u64>,
 }
 
 impl Checkpoint {
     /// The text that is signed.
     #[must_use]
     pub fn text(&self) -> String {
-        format!(
-            "{}\n{}\n{}\ncounter {}\n",
-            self.origin, self.size, self.root, self.counter
-        )
+        let counter = self
+            .counter
+            .map_or_else(|| NO_COUNTER.to_owned(), |counter| counter.to_string());
+        format!("{}\n{}\n{}\ncounter {counter}\n", self.origin, self.size, self.root)
     }
 
-    /// Signs the checkpoint: `sign` is given the bytes and returns their Ed25519 signature.
+    /// Signs the checkpoint: `sign` is given the bytes and returns their signature.
     ///
     /// # Errors
     /// What `sign` said, or [`SignError::Text`] where the origin cannot stand in a note.
-    pub fn sign<E>(
+    pub fn sign<E, S: AsRef<[u8]>>(
         &self,
         key: &LogKey,
-        sign: impl FnOnce(&[u8]) -> Result<[u8; 64], E>,
+        sign: impl FnOnce(&[u8]) -> Result<S, E>,
     ) -> Result<String, SignError<E>> {
         key.sign_note(&self.text(), sign)
     }
@@ -105,7 +106,13 @@ impl Checkpoint {
         let counter = lines
             .next()
             .and_then(|line| line.strip_prefix("counter "))
-            .and_then(decimal);
+            .and_then(|text| {
+                if text == NO_COUNTER {
+                    Some(None)
+                } else {
+                    decimal(text).map(Some)
+                }
+            });
         let counter = counter.ok_or(wrong("counter line is missing or not a number"))?;
         if lines.next().is_some() {
             return Err(wrong("text has lines that this version does not know"));
@@ -118,6 +125,8 @@ impl Checkpoint {
         })
     }
 }
+
+const NO_COUNTER: &str = "none";
 
 /// A number without sign and leading zeros.
 fn decimal(text: &str) -> Option<u64> {
@@ -140,7 +149,7 @@ mod tests {
     }
 
     fn sign(signing: &SigningKey, key: &LogKey, text: &str) -> String {
-        key.sign_note::<Infallible>(text, |bytes| Ok(signing.sign(bytes).to_bytes()))
+        key.sign_note::<Infallible, _>(text, |bytes| Ok(signing.sign(bytes).to_bytes()))
             .unwrap()
     }
 
@@ -149,7 +158,7 @@ mod tests {
             origin: "log.example/audit".into(),
             size: 3,
             root: Hash([9; 32]),
-            counter: 12,
+            counter: Some(12),
         }
     }
 
@@ -157,12 +166,26 @@ mod tests {
     fn a_checkpoint_opens_with_its_key_and_no_other() {
         let (signing, key) = signer();
         let note = checkpoint()
-            .sign::<Infallible>(&key, |bytes| Ok(signing.sign(bytes).to_bytes()))
+            .sign::<Infallible, _>(&key, |bytes| Ok(signing.sign(bytes).to_bytes()))
             .unwrap();
         assert_eq!(Checkpoint::open(&note, &key).unwrap(), checkpoint());
         let other = SigningKey::from_bytes(&[8; 32]);
         let other = LogKey::new("log.example/audit", other.verifying_key().as_bytes()).unwrap();
         assert!(matches!(Checkpoint::open(&note, &other), Err(CheckpointError::Note(_))));
+    }
+
+    #[test]
+    fn a_device_without_a_counter_is_said_to_have_none() {
+        let (signing, key) = signer();
+        let without = Checkpoint {
+            counter: None,
+            ..checkpoint()
+        };
+        assert!(without.text().ends_with("\ncounter none\n"));
+        assert_eq!(
+            Checkpoint::open(&sign(&signing, &key, &without.text()), &key).unwrap(),
+            without
+        );
     }
 
     #[test]

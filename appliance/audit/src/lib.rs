@@ -9,7 +9,8 @@
 //! 2. [`tree`] and [`proof`]: the Merkle tree of RFC 9162 section 2.1 and its inclusion and consistency proofs.
 //! 3. [`note`] and [`checkpoint`]: the signed statement "the log has this size and this root" (C2SP `signed-note` and
 //!    `tlog-checkpoint`).
-//! 4. [`export`]: the file with all of it, and the verifier.
+//! 4. [`tiles`]: the log as static files, from which others compute proofs.
+//! 5. [`export`]: the file with all of it, and the verifier.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -19,6 +20,7 @@ pub mod hash;
 pub mod leaf;
 pub mod note;
 pub mod proof;
+pub mod tiles;
 pub mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -1,4 +1,4 @@
-//! Signed notes (C2SP `signed-note`) with Ed25519: a text, an empty line, and signature lines.
+//! Signed notes (C2SP `signed-note`) with Ed25519 and ECDSA P-256: a text, an empty line, and signature lines.
 //!
 //! A signature line is an em dash (U+2014), a space, the key's name, a space, and the base64 of the key's 4-byte id and the
 //! signature. Lines of keys that the reader does not know are passed over, as the specification asks: a later log may add its TPM's
@@ -7,6 +7,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{DerSignature, VerifyingKey as P256Key};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -19,6 +21,13 @@ pub const MAX_NAME: usize = 255;
 
 /// The signature type of Ed25519 in key ids and vkeys.
 const ED25519: u8 = 0x01;
+/// The signature type of ECDSA in vkeys. Its key id is made of the `SubjectPublicKeyInfo` alone.
+const ECDSA: u8 = 0x02;
+/// A P-256 key's `SubjectPublicKeyInfo` (RFC 5480 section 2) up to the uncompressed point.
+const SPKI_HEAD: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 const SIGNATURE_MARK: &str = "\u{2014} ";
 
 /// Why a note or a key is refused.
@@ -54,11 +63,26 @@ pub enum NoteError {
     },
 }
 
-/// A log's public key: its name and an Ed25519 key. Prints as a vkey, `name+id+base64`.
+/// A log's public key: its name and an Ed25519 or ECDSA P-256 key. Prints as a vkey, `name+id+base64`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct LogKey {
     name: String,
-    key: VerifyingKey,
+    key: Public,
+}
+
+#[derive(Clone, Eq, PartialEq)]
+enum Public {
+    Ed25519(VerifyingKey),
+    P256(P256Key),
+}
+
+/// What a key signs with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scheme {
+    /// Ed25519, which every reader of signed notes knows.
+    Ed25519,
+    /// ECDSA P-256 with SHA-256, which TPMs and HSMs make inside.
+    EcdsaP256,
 }
 
 impl LogKey {
@@ -68,15 +92,32 @@ impl LogKey {
     /// A name is 1 to 255 characters without spaces, `+` and control characters; the key must be a point of large order.
     pub fn new(name: &str, public: &[u8; 32]) -> Result<Self, NoteError> {
         let wrong = |why| NoteError::Key(name.to_owned(), why);
+        let key = VerifyingKey::from_bytes(public).map_err(|_| wrong("the bytes are not an Ed25519 key"))?;
+        if key.is_weak() {
+            return Err(wrong("the key is of small order, anybody can sign for it"));
+        }
+        Self::named(name, Public::Ed25519(key))
+    }
+
+    /// The ECDSA P-256 key with this uncompressed point (65 bytes) of the log called `name`.
+    ///
+    /// # Errors
+    /// As [`LogKey::new`]; the point must lie on the curve.
+    pub fn p256(name: &str, point: &[u8]) -> Result<Self, NoteError> {
+        let key = P256Key::from_sec1_bytes(point)
+            .ok()
+            .filter(|_| point.len() == 65)
+            .ok_or_else(|| NoteError::Key(name.to_owned(), "the bytes are not an uncompressed point of P-256"))?;
+        Self::named(name, Public::P256(key))
+    }
+
+    fn named(name: &str, key: Public) -> Result<Self, NoteError> {
+        let wrong = |why| NoteError::Key(name.to_owned(), why);
         if name.is_empty()
             || name.len() > MAX_NAME
             || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
         {
             return Err(wrong("a name has 1 to 255 bytes without spaces and '+'"));
-        }
-        let key = VerifyingKey::from_bytes(public).map_err(|_| wrong("the bytes are not an Ed25519 key"))?;
-        if key.is_weak() {
-            return Err(wrong("the key is of small order, anybody can sign for it"));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -95,11 +136,17 @@ impl LogKey {
             return Err(wrong("it has the form name+id+key"));
         };
         let bytes = STANDARD.decode(key).map_err(|_| wrong("the key is not base64"))?;
-        let public = match bytes.split_first() {
-            Some((&ED25519, public)) => public.try_into().map_err(|_| wrong("an Ed25519 key has 32 bytes"))?,
-            _ => return Err(wrong("only Ed25519 keys (type 1) are known")),
+        let parsed = match bytes.split_first() {
+            Some((&ED25519, public)) => {
+                let public = public.try_into().map_err(|_| wrong("an Ed25519 key has 32 bytes"))?;
+                Self::new(name, public)?
+            }
+            Some((&ECDSA, spki)) => {
+                let point = spki.strip_prefix(SPKI_HEAD);
+                Self::p256(name, point.ok_or_else(|| wrong("only ECDSA keys of P-256 are known"))?)?
+            }
+            _ => return Err(wrong("only Ed25519 keys (type 1) and ECDSA keys (type 2) are known")),
         };
-        let parsed = Self::new(name, public)?;
         if format!("{:08x}", parsed.id()) == id {
             Ok(parsed)
         } else {
@@ -113,37 +160,68 @@ impl LogKey {
         &self.name
     }
 
-    /// The key's id: the first 4 bytes of SHA-256 of the name, a newline, the type 0x01 and the public key.
+    /// What it signs with.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        match self.key {
+            Public::Ed25519(_) => Scheme::Ed25519,
+            Public::P256(_) => Scheme::EcdsaP256,
+        }
+    }
+
+    /// The key's id: the first 4 bytes of SHA-256, for Ed25519 of the name, a newline, the type 0x01 and the public key, for ECDSA of
+    /// the `SubjectPublicKeyInfo`.
     #[must_use]
     pub fn id(&self) -> u32 {
-        let digest = Sha256::new()
-            .chain_update(&self.name)
-            .chain_update([b'\n', ED25519])
-            .chain_update(self.key.as_bytes())
-            .finalize();
+        let digest = match &self.key {
+            Public::Ed25519(key) => Sha256::new()
+                .chain_update(&self.name)
+                .chain_update([b'\n', ED25519])
+                .chain_update(key.as_bytes())
+                .finalize(),
+            Public::P256(key) => Sha256::digest(spki(key)),
+        };
         digest.iter().take(4).fold(0, |id, byte| id << 8 | u32::from(*byte))
     }
 
-    /// Makes a note of `text`; `sign` is given the text's bytes and returns the Ed25519 signature of exactly these.
+    /// Makes a note of `text`; `sign` is given the text's bytes and returns the signature of exactly these: 64 bytes of Ed25519,
+    /// or ECDSA in DER.
     ///
     /// # Errors
     /// [`SignError::Text`] where the text cannot stand in a note, [`SignError::Signer`] with what `sign` said.
-    pub fn sign_note<E>(
+    pub fn sign_note<E, S: AsRef<[u8]>>(
         &self,
         text: &str,
-        sign: impl FnOnce(&[u8]) -> Result<[u8; 64], E>,
+        sign: impl FnOnce(&[u8]) -> Result<S, E>,
     ) -> Result<String, SignError<E>> {
         if !is_note_text(text) {
             return Err(SignError::Text(NoteError::Text));
         }
         let signature = sign(text.as_bytes()).map_err(SignError::Signer)?;
+        Ok(format!("{text}\n{}", self.line(signature.as_ref())))
+    }
+
+    /// Adds this key's signature to a note of others.
+    ///
+    /// # Errors
+    /// [`SignError::Text`] where it is no note, [`SignError::Signer`] with what `sign` said.
+    pub fn cosign<E, S: AsRef<[u8]>>(
+        &self,
+        note: &str,
+        sign: impl FnOnce(&[u8]) -> Result<S, E>,
+    ) -> Result<String, SignError<E>> {
+        let (text, signatures) = parse_note(note).map_err(SignError::Text)?;
+        if signatures.len() >= MAX_SIGNATURES {
+            return Err(SignError::Text(NoteError::Shape("it has 16 signatures already")));
+        }
+        let signature = sign(text.as_bytes()).map_err(SignError::Signer)?;
+        Ok(format!("{note}{}", self.line(signature.as_ref())))
+    }
+
+    fn line(&self, signature: &[u8]) -> String {
         let mut line = self.id().to_be_bytes().to_vec();
-        line.extend_from_slice(&signature);
-        Ok(format!(
-            "{text}\n{SIGNATURE_MARK}{} {}\n",
-            self.name,
-            STANDARD.encode(line)
-        ))
+        line.extend_from_slice(signature);
+        format!("{SIGNATURE_MARK}{} {}\n", self.name, STANDARD.encode(line))
     }
 
     /// Checks the note's signature by this key and returns the text, with its last newline.
@@ -168,11 +246,11 @@ impl LogKey {
                 found: found.join(", "),
             });
         }
-        let good = |line: &SignatureLine<'_>| {
-            let Ok(signature) = Signature::from_slice(&line.signature) else {
-                return false;
-            };
-            self.key.verify_strict(text.as_bytes(), &signature).is_ok()
+        let good = |line: &SignatureLine<'_>| match &self.key {
+            Public::Ed25519(key) => Signature::from_slice(&line.signature)
+                .is_ok_and(|signature| key.verify_strict(text.as_bytes(), &signature).is_ok()),
+            Public::P256(key) => DerSignature::from_bytes(&line.signature)
+                .is_ok_and(|signature| key.verify(text.as_bytes(), &signature).is_ok()),
         };
         if ours.all(good) {
             Ok(text)
@@ -184,8 +262,10 @@ impl LogKey {
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(self.key.as_bytes());
+        let key = match &self.key {
+            Public::Ed25519(key) => [&[ED25519], &key.as_bytes()[..]].concat(),
+            Public::P256(key) => [&[ECDSA], &spki(key)[..]].concat(),
+        };
         write!(f, "{}+{:08x}+{}", self.name, self.id(), STANDARD.encode(key))
     }
 }
@@ -205,6 +285,10 @@ pub enum SignError<E> {
     /// The signer refused.
     #[error("the signer refused")]
     Signer(#[source] E),
+}
+
+fn spki(key: &P256Key) -> Vec<u8> {
+    [SPKI_HEAD, key.to_sec1_point(false).as_bytes()].concat()
 }
 
 struct SignatureLine<'a> {
@@ -267,6 +351,9 @@ fn signature_line(line: &str) -> Result<SignatureLine<'_>, NoteError> {
 #[cfg(test)]
 mod tests {
     use super::{LogKey, NoteError};
+    use p256::ecdsa::signature::Signer;
+    use p256::ecdsa::{DerSignature, SigningKey};
+    use std::convert::Infallible;
 
     /// The example of Go's `golang.org/x/mod/sumdb/note` documentation: somebody else's key and signature, which must open here.
     const GO_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
@@ -313,6 +400,33 @@ mod tests {
         ] {
             assert!(LogKey::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    fn p256() -> (SigningKey, LogKey) {
+        let signing = SigningKey::from_slice(&[7; 32]).unwrap();
+        let point = signing.verifying_key().to_sec1_point(false);
+        (signing, LogKey::p256("log.example/audit", point.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_note_carries_both_kinds_of_signatures() {
+        let ed25519 = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let first = LogKey::new("log.example/audit", ed25519.verifying_key().as_bytes()).unwrap();
+        let note = first
+            .sign_note("text\n", |text| Ok::<_, Infallible>(ed25519.sign(text).to_bytes()))
+            .unwrap();
+        let (signing, second) = p256();
+        let sign = |text: &[u8]| -> Result<DerSignature, Infallible> { Ok(signing.sign(text)) };
+        let both = second
+            .cosign(&note, |text| sign(text).map(|s| s.as_bytes().to_vec()))
+            .unwrap();
+        for key in [&first, &second] {
+            assert_eq!(key.open_note(&both).unwrap(), "text\n");
+            assert_eq!(LogKey::parse(&key.to_string()).unwrap(), *key);
+        }
+        assert!(matches!(second.open_note(&note), Err(NoteError::Unsigned { .. })));
+        let changed = both.replace("text", "tent");
+        assert!(matches!(second.open_note(&changed), Err(NoteError::Signature { .. })));
     }
 
     #[test]

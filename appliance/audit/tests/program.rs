@@ -28,10 +28,10 @@ fn export() -> (LogKey, Vec<u8>) {
         origin: key.name().into(),
         size: 3,
         root: tree.root(),
-        counter: 1,
+        counter: Some(1),
     };
     let note = checkpoint
-        .sign::<Infallible>(&key, |text| Ok(signing.sign(text).to_bytes()))
+        .sign::<Infallible, _>(&key, |text| Ok(signing.sign(text).to_bytes()))
         .unwrap();
     writer.checkpoint(&note).unwrap();
     (key, writer.finish().unwrap())

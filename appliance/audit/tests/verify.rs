@@ -67,10 +67,10 @@ impl Log {
             origin: origin.into(),
             size,
             root: self.frontier(size).root(),
-            counter,
+            counter: Some(counter),
         };
         checkpoint
-            .sign::<Infallible>(&self.key, |text| Ok(self.signing.sign(text).to_bytes()))
+            .sign::<Infallible, _>(&self.key, |text| Ok(self.signing.sign(text).to_bytes()))
             .unwrap()
     }
 
@@ -94,7 +94,7 @@ impl Log {
 
     fn pinned(&self) -> Options {
         Options {
-            key: Some(self.key.clone()),
+            keys: vec![self.key.clone()],
             kept: None,
         }
     }

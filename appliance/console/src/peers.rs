@@ -5,6 +5,7 @@ use redan_ipc::messages::accounts::{AccountReply, AccountRequest, Principal, Ses
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
 use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest};
 use redan_ipc::messages::network::{NetworkReply, NetworkRequest};
+use redan_ipc::messages::seal::{SealReply, SealRequest};
 use redan_ipc::messages::status::ApplianceStatus;
 use redan_ipc::messages::traffic::TrafficSample;
 use redan_ipc::messages::transit::{TransitReply, TransitRequest};
@@ -168,6 +169,19 @@ impl Vault {
     ) -> Result<TransitReply, PeerError> {
         let request = ConsoleVaultRequest::Transit { actor, key, request };
         expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Transit(reply) => reply)
+    }
+
+    /// Asks or changes what opens the vault.
+    ///
+    /// # Errors
+    /// No answer, or the vault refuses.
+    pub async fn seal(&self, actor: Actor, address: IpAddr, request: SealRequest) -> Result<SealReply, PeerError> {
+        let request = ConsoleVaultRequest::Seal {
+            actor,
+            address,
+            request,
+        };
+        expect!(self.ask(request, LONG).await?, Vault, ConsoleVaultReply::Seal(reply) => reply)
     }
 
     /// Records an event; durable when this returns.

@@ -28,6 +28,8 @@ pub(crate) enum Message {
     Stop,
     /// To the launcher: everything answers.
     Ready(Inside),
+    /// To the launcher: the vault is sealed, and why.
+    Sealed(String),
     /// To the launcher: the appliance wants a connection to the upstream with this number.
     Server(usize),
     /// To the launcher: nothing more will come, and why.
@@ -45,6 +47,7 @@ pub(crate) struct Start {
     pub(crate) threads: u16,
     /// A terminal for the serial line's menu.
     pub(crate) serial: Option<PathBuf>,
+    pub(crate) key_device: Vec<String>,
 }
 
 /// Where the inside is, for those who want to look.

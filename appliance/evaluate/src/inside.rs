@@ -83,7 +83,7 @@ fn live(channel: &Arc<Channel>, start: &Start) -> Result<(), InsideError> {
             }
         }
     }
-    let supervisor = start_supervisor(start)?;
+    let supervisor = start_supervisor(channel, start)?;
     let pid = Pid::from_child(&supervisor);
     let ended = watch(channel, supervisor)?;
     send(channel, &Message::Ready(look(start.mode, &sides, cables)), None).map_err(InsideError::NoLauncher)?;
@@ -181,7 +181,7 @@ fn lead_out(channel: &Arc<Channel>, side: &Side, upstream: &Upstream, number: us
 }
 
 /// Starts the supervisor and waits until everything answers.
-fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
+fn start_supervisor(channel: &Channel, start: &Start) -> Result<Child, InsideError> {
     let failed = |what| move |source: io::Error| InsideError::System(what, source);
     let (ready, told) = io::pipe().map_err(failed("make a pipe"))?;
     fcntl_setfd(&told, FdFlags::empty()).map_err(|errno| InsideError::System("pass a pipe", errno.into()))?;
@@ -201,6 +201,7 @@ fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
         .arg(&start.binaries)
         .arg("--configuration")
         .arg(&start.configuration)
+        .args(&start.key_device)
         .stdin(std::process::Stdio::null())
         .spawn()
         .map_err(failed("start the supervisor"))?;
@@ -211,6 +212,9 @@ fn start_supervisor(start: &Start) -> Result<Child, InsideError> {
         let line = line.map_err(failed("wait for the supervisor"))?;
         if line == "ready" {
             return Ok(supervisor);
+        }
+        if let Some(why) = line.strip_prefix("sealed ") {
+            send(channel, &Message::Sealed(outside(why, start)), None).map_err(InsideError::NoLauncher)?;
         }
         // What is refused for the same reason again will be refused for ever.
         if let Some(why) = line.strip_prefix("refused ") {

@@ -190,15 +190,24 @@ impl Attempt<'_> {
             configuration,
             threads: self.options.threads.unwrap_or_else(processors),
             serial: self.options.serial.clone(),
+            key_device: self.options.key_device.clone(),
         };
         send(&channel, &Message::Start(Box::new(start)), None)?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let answers = Cell::new(false);
         let outcome = async {
-            let around = tokio::time::timeout(START, ready(&mut arriving, &plan))
+            let mut waited = tokio::time::timeout(START, ready(&mut arriving, &plan))
                 .await
                 .map_err(|_| LaunchError::Silent)??;
+            let around = loop {
+                match waited {
+                    Waited::Ready(around) => break around,
+                    Waited::Sealed(why) => self.tell_sealed(&why),
+                }
+                // People open it when they come.
+                waited = ready(&mut arriving, &plan).await?;
+            };
             answers.set(true);
             self.report(mode, &plan, &listeners, around)?;
             let mut doors = Doors::open(listeners, &plan, &channel, self.options.published.ip());
@@ -236,6 +245,13 @@ impl Attempt<'_> {
         }
         stop(&channel, &mut inside);
         outcome
+    }
+
+    fn tell_sealed(&self, why: &str) {
+        println!("The vault is sealed: {why}");
+        println!("Nothing is served until somebody opens it:");
+        let redan = self.binaries.join("redan");
+        println!("  {} --state {} vault unseal", redan.display(), self.state.display());
     }
 
     /// Says, before anything is started, which addresses beyond this host will be connected to.
@@ -416,15 +432,23 @@ fn spawn_inside() -> Result<(Child, Arc<Channel>, Arriving), Box<dyn Error>> {
     Ok((inside, channel, arriving))
 }
 
+/// How the wait for everything to answer ended.
+enum Waited {
+    Ready(Inside),
+    /// The vault waits for people.
+    Sealed(String),
+}
+
 /// Waits until everything answers. Upstreams may be asked for meanwhile, by health checks.
-async fn ready(arriving: &mut Arriving, plan: &Plan) -> Result<Inside, Failure> {
+async fn ready(arriving: &mut Arriving, plan: &Plan) -> Result<Waited, Failure> {
     loop {
         match arriving.recv().await {
-            Some(Ok((Message::Ready(inside), _))) => return Ok(inside),
+            Some(Ok((Message::Ready(inside), _))) => return Ok(Waited::Ready(inside)),
             Some(Ok((Message::Failed(reason), _))) if reason.contains("namespace") => {
                 return Err(Failure::NoNamespaces(reason));
             }
             Some(Ok((Message::Failed(reason), _))) => return Err(LaunchError::Start(reason).into()),
+            Some(Ok((Message::Sealed(why), _))) => return Ok(Waited::Sealed(why)),
             Some(Ok((Message::Server(number), Some(connection)))) => lead_on(plan, number, connection),
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return Err(LaunchError::Start("its process ended".to_owned()).into()),

@@ -19,6 +19,7 @@ usage: cargo evaluate [OPTIONS]
   --ready-file PATH    write where to look as JSON once everything answers
   --release            build and run optimised services
   --no-build           run what was built before
+  --tpm PLACE          keys in a TPM, /dev/tpmrm0 or a simulator at unix:PATH; --tpm-… and --pkcs11-… as in the supervisor's options
   --bare               without namespaces, even where the kernel allows them
   --help               this text
 ";
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) release: bool,
     pub(crate) build: bool,
     pub(crate) bare: bool,
+    /// Options of the supervisor's that choose the key device.
+    pub(crate) key_device: Vec<String>,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             release: false,
             build: true,
             bare: false,
+            key_device: Vec::new(),
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
@@ -76,6 +80,11 @@ impl Options {
                 Long("release") => options.release = true,
                 Long("no-build") => options.build = false,
                 Long("bare") => options.bare = true,
+                Long("pkcs11-network") => options.key_device.push("--pkcs11-network".to_owned()),
+                Long(name) if name.starts_with("tpm") || name.starts_with("pkcs11-") => {
+                    let name = format!("--{name}");
+                    options.key_device.extend([name, parser.value()?.string()?]);
+                }
                 Long("help") | Short('h') => return Ok(Command::Help),
                 Long("inside") => return Ok(Command::Inside),
                 Long("sample") => return Ok(Command::Sample(parser.value()?.parse()?)),

@@ -189,6 +189,7 @@ impl<P: Pair> Shared<P> {
                 Kind::Dropped => Err(IpcError::Dropped),
                 Kind::Request | Kind::Notice => break,
             };
+            received.wipe(&mut buffer);
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let sender = waiting.as_mut().and_then(|waiting| waiting.remove(&received.header.id));
             drop(waiting);

@@ -17,7 +17,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use serde::{Serialize, de::DeserializeOwned};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The version of the framing and of the message tables. A change to either that is not additive raises it.
 pub const VERSION: u8 = 2;
@@ -72,7 +72,7 @@ pub struct Received {
 #[derive(Debug)]
 enum Body {
     Inline(usize),
-    File(Vec<u8>),
+    File(Zeroizing<Vec<u8>>),
 }
 
 impl Encoded {
@@ -143,7 +143,7 @@ impl Received {
             if descriptors.is_empty() {
                 return Err(IpcError::Framing("a body in a file that is missing"));
             }
-            Body::File(unseal(descriptors.remove(0), limit)?)
+            Body::File(Zeroizing::new(unseal(descriptors.remove(0), limit)?))
         } else {
             let size = packet.length.saturating_sub(HEADER);
             if size > limit {

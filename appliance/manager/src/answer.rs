@@ -101,7 +101,11 @@ impl Answerer {
             OperatorRequest::Accounts(request) => ManagerVaultRequest::Accounts { actor, request },
             OperatorRequest::AuditExport { from } => ManagerVaultRequest::AuditExport { from },
             OperatorRequest::AuditSearch(query) => ManagerVaultRequest::AuditSearch(query),
+            OperatorRequest::AuditErase { person } => ManagerVaultRequest::AuditErase { actor, person },
+            OperatorRequest::AuditSeal { until } => ManagerVaultRequest::AuditSeal { actor, until },
+            OperatorRequest::AuditSegments => ManagerVaultRequest::AuditSegments,
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
+            OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
             OperatorRequest::Record { .. } | OperatorRequest::SerialPin | OperatorRequest::SetSerialPin(_)
                 if actor != PROVISION =>
@@ -120,10 +124,12 @@ impl Answerer {
             ManagerVaultReply::Accounts(reply) => OperatorReply::Accounts(reply),
             ManagerVaultReply::AuditExport(part) => OperatorReply::AuditExport(part),
             ManagerVaultReply::AuditPage(page) => OperatorReply::AuditPage(page),
+            ManagerVaultReply::AuditSegments(segments) => OperatorReply::AuditSegments(segments),
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Done => OperatorReply::Done,
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
             ManagerVaultReply::SerialPin(hash) => OperatorReply::SerialPin(hash),
+            ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
         })
     }

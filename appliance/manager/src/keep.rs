@@ -52,14 +52,15 @@ impl Shared {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for the vault and finds out what runs; stores the first configuration where there is none.
+    /// Waits for the vault, open or sealed, and finds out what runs; stores the first configuration where there is none.
     ///
     /// # Errors
     /// [`Denial`] where the first configuration is wrong: there is nothing to run, and trying again does not help.
     pub fn begin(&self, journal: &mut Journal) -> Result<(), Denial> {
         loop {
             self.look(journal)?;
-            if self.transactions().has_begun() {
+            // Behind a seal there is a version already: what is found when somebody opens it is run then.
+            if self.transactions().has_begun() || self.peers.is_sealed() {
                 return Ok(());
             }
             // The vault may be starting again; what it did not answer to has waited for it already.
@@ -98,6 +99,9 @@ impl Shared {
         }
         transactions.world().flush();
         transactions.tick()?;
+        if transactions.knows_nothing() {
+            transactions.world().manage();
+        }
         let mut trouble = transactions.trouble().to_vec();
         drop(transactions);
         trouble.extend(silent);

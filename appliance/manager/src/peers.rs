@@ -6,16 +6,21 @@ use crate::world::{Participant, PlanError, Unavailable, World};
 use redan_ipc::Pair;
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
 use redan_ipc::messages::audit::{Actor, AuditEvent};
+use redan_ipc::messages::control::WantedListener;
 use redan_ipc::messages::status::{SupervisorReply, SupervisorRequest};
-use redan_ipc::messages::vault::{CommitState, ManagerVaultReply, ManagerVaultRequest, Version};
+use redan_ipc::messages::vault::{
+    CommitState, Management, ManagerVaultReply, ManagerVaultRequest, VaultRefusal, Version,
+};
 use redan_ipc::messages::{
     ManagerBlocklist, ManagerConsole, ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault,
 };
 use redan_service::{Peer, Service};
-use redan_types::{Generation, Timestamp};
+use redan_types::{Generation, Process, Timestamp};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+/// What runs while the vault is sealed: no version, so that the one behind the seal replaces it.
+const SEALED: Generation = Generation(0);
 /// How long a step of a transaction may take.
 const STEP: Duration = Duration::from_secs(5);
 /// How long the vault may take to store something: its disk may be slow.
@@ -66,16 +71,28 @@ impl Peers {
     /// [`Unavailable`] where it does not answer or refuses.
     pub fn ask_vault(&self, request: &ManagerVaultRequest) -> Result<ManagerVaultReply, Unavailable> {
         // The whole log is read for that; everybody else who asks the vault through this wire waits meanwhile.
-        let patience = if matches!(request, ManagerVaultRequest::AuditVerify) {
-            WHOLE_LOG
-        } else {
-            VAULT
+        // So is the whole store when the vault is unsealed.
+        let patience = match request {
+            ManagerVaultRequest::AuditErase { .. }
+            | ManagerVaultRequest::AuditSeal { .. }
+            | ManagerVaultRequest::AuditVerify
+            | ManagerVaultRequest::Seal { .. } => WHOLE_LOG,
+            _ => VAULT,
         };
         match self.vault.call(request, patience) {
             Ok(ManagerVaultReply::Refused(refusal)) => Err(Unavailable(refusal.to_string())),
             Ok(reply) => Ok(reply),
             Err(error) => Err(Unavailable(format!("the vault: {error}"))),
         }
+    }
+
+    /// Whether the vault says that it is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(
+            self.vault.call(&ManagerVaultRequest::CommitState, VAULT),
+            Ok(ManagerVaultReply::Refused(VaultRefusal::Sealed(_)))
+        )
     }
 
     /// Asks the supervisor.
@@ -157,6 +174,60 @@ impl Wires {
     /// The vault has started again: it has to be given its rules again.
     pub const fn vault_restarted(&mut self) {
         self.vault_runs = None;
+    }
+
+    /// While the vault is sealed: brings up what operators need to reach the console, and nothing else.
+    pub fn manage(&mut self) {
+        let Ok(ManagerVaultReply::Management(Some(management))) =
+            self.peers.ask_vault(&ManagerVaultRequest::Management)
+        else {
+            return;
+        };
+        let Management {
+            network,
+            console,
+            listeners,
+        } = *management;
+        let peers = &self.peers;
+        let mut outcomes = Vec::new();
+        if current(&peers.network).is_ok_and(|runs| runs.is_none()) {
+            let prepare = ApplyRequest::Prepare {
+                generation: SEALED,
+                slice: network,
+            };
+            let outcome = apply(&peers.network, &prepare);
+            let commit = || apply(&peers.network, &ApplyRequest::Commit { generation: SEALED });
+            outcomes.push(outcome.and_then(|()| commit()));
+        }
+        if current(&peers.console).is_ok_and(|runs| runs.is_none()) {
+            let prepare = ApplyRequest::Prepare {
+                generation: SEALED,
+                slice: console,
+            };
+            let outcome = apply(&peers.console, &prepare);
+            let commit = || apply(&peers.console, &ApplyRequest::Commit { generation: SEALED });
+            outcomes.push(outcome.and_then(|()| commit()));
+        }
+        // Nothing listens before the packet filter is up.
+        if self.listeners_run.is_none() && current(&peers.network).is_ok_and(|runs| runs == Some(SEALED)) {
+            let prepare = SupervisorRequest::PrepareListeners {
+                generation: SEALED,
+                listeners,
+            };
+            let outcome = listen(peers, &prepare);
+            let commit = || listen(peers, &SupervisorRequest::CommitListeners { generation: SEALED });
+            let outcome = outcome.and_then(|()| commit());
+            if outcome.is_ok() {
+                self.listeners_run = Some(SEALED);
+            }
+            outcomes.push(outcome);
+        }
+        for reasons in outcomes.into_iter().filter_map(Result::err) {
+            eprintln!(
+                "the console cannot be brought up while the vault is sealed: {}",
+                reasons.join("; ")
+            );
+        }
     }
 
     /// Records what could not be recorded before, the oldest first.
@@ -277,7 +348,23 @@ impl World for Wires {
     fn commit(&mut self, who: Participant, generation: Generation, plan: &Plan) -> Result<(), Vec<String>> {
         let peers = &self.peers;
         match who {
-            Participant::Console => apply(&peers.console, &ApplyRequest::Commit { generation }),
+            Participant::Console => {
+                apply(&peers.console, &ApplyRequest::Commit { generation })?;
+                // With every new certificate too.
+                let management = Management {
+                    network: plan.network.clone(),
+                    console: plan.console.clone(),
+                    listeners: of_the_console(&plan.listeners),
+                };
+                let kept = peers
+                    .ask_vault(&ManagerVaultRequest::KeepManagement(Box::new(management)))
+                    .and_then(|reply| done(&reply));
+                if let Err(error) = kept {
+                    // The appliance runs all the same; only a sealed one could not be reached over the network.
+                    eprintln!("what the console needs while the vault is sealed cannot be kept: {error}");
+                }
+                Ok(())
+            }
             Participant::Listeners => {
                 // Where the answer is lost, it is unknown which run.
                 self.listeners_run = None;
@@ -368,6 +455,12 @@ fn listen(peers: &Peers, request: &SupervisorRequest) -> Result<(), Vec<String>>
         }
         Err(error) => Err(vec![error.to_string()]),
     }
+}
+
+fn of_the_console(listeners: &[WantedListener]) -> Vec<WantedListener> {
+    let mut own = listeners.to_vec();
+    own.retain(|listener| listener.process == Process::Console);
+    own
 }
 
 fn done(reply: &ManagerVaultReply) -> Result<(), Unavailable> {

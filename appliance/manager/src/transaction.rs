@@ -132,6 +132,12 @@ impl<W: World> Transactions<W> {
         known || (self.state.is_some() && self.initial.is_none())
     }
 
+    /// Whether nothing is known yet of what should run: the vault is starting, or sealed.
+    #[must_use]
+    pub const fn knows_nothing(&self) -> bool {
+        self.state.is_none() && self.plan.is_none()
+    }
+
     /// What is made of the version that runs; `None` before the first is applied.
     #[must_use]
     pub fn plan(&self) -> Option<&W::Plan> {

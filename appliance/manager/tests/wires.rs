@@ -136,6 +136,7 @@ impl Others {
                 held.configured += 1;
                 ManagerVaultReply::Done
             }
+            ManagerVaultRequest::KeepManagement(_) => ManagerVaultReply::Done,
             ManagerVaultRequest::Audit { events } => {
                 held.audited.extend(events);
                 ManagerVaultReply::Done

@@ -5,6 +5,7 @@ use redan_ipc::messages::accounts::UserRecord;
 use redan_ipc::messages::audit::AuditQuery;
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply};
 use redan_ipc::messages::manager::{Change, ChangeKind, ConfigurationState, ManagerReply, Mistake, OperatorReply};
+use redan_ipc::messages::seal::{SealStatus, Unsealing};
 use redan_ipc::messages::status::{ApplianceStatus, ProtectionState, ServiceState};
 use redan_ipc::messages::vault::CertificateOwner;
 use sha2::{Digest, Sha256};
@@ -68,8 +69,12 @@ pub(crate) fn summary(facts: &MachineFacts, running: Option<&ConfigurationState>
         format!("  Services       {services}"),
         format!("  Configuration  {version}"),
         format!("  Console        {console}"),
-        format!("  Data           {}", data(&facts.data)),
     ];
+    let name = "  Data           ";
+    for (number, piece) in wrapped(&data(&facts.data), WIDTH - 1 - name.len()).into_iter().enumerate() {
+        let name = if number == 0 { name } else { "                 " };
+        lines.push(format!("{name}{piece}"));
+    }
     for line in &mut lines {
         let mut cut = plain(line);
         cut.truncate(WIDTH - 1);
@@ -273,6 +278,30 @@ pub(crate) fn interfaces(facts: &MachineFacts, running: Option<&ConfigurationSta
         .map(|line| format!("  {line}"))
         .collect();
     (lines, names)
+}
+
+/// What opens the vault.
+pub(crate) fn seal(status: &SealStatus) -> Vec<String> {
+    let mut lines = match &status.sealed {
+        None => vec!["  The vault is open.".to_owned()],
+        Some(why) => paragraph(&format!("THE VAULT IS SEALED: {why}")),
+    };
+    if let Some(device) = &status.device {
+        lines.extend(paragraph(&format!("Key device   {device}")));
+    }
+    lines.extend(paragraph(&format!("Sealed to    {}", status.sealed_to)));
+    lines.push(match status.unsealing {
+        Unsealing::Automatic => "  At a start   it opens by itself".to_owned(),
+        Unsealing::Manual => "  At a start   it stays closed until the recovery is brought".to_owned(),
+    });
+    lines.push(match &status.recovery {
+        None => "  Recovery     none: what is lost with the key device stays lost".to_owned(),
+        Some(recovery) => format!(
+            "  Recovery     {} of {} shares, made {}",
+            recovery.shape.threshold, recovery.shape.shares, recovery.made
+        ),
+    });
+    lines
 }
 
 /// A user with a number.

@@ -68,12 +68,12 @@ fn a_pin_that_is_not_told_and_a_menu_that_is_left_close() {
     seat.types("\r");
     for _ in 0..59 {
         seat.types("1");
-        assert!(!seat.waits(Duration::from_secs(1)).contains("Press Enter"));
+        assert!(seat.waits(Duration::from_secs(1)).is_empty());
     }
     assert!(seat.waits(Duration::from_secs(1)).contains("Press Enter"));
     seat.types("\r");
     assert!(seat.types("123456\r").contains("Choice:"));
-    assert!(seat.waits(Duration::from_mins(9)).contains("Choice:"));
+    assert!(seat.waits(Duration::from_mins(9)).is_empty());
     assert!(seat.waits(Duration::from_mins(1)).contains("Press Enter"));
     assert!(seat.types("\r").contains("PIN:"));
 }
@@ -113,7 +113,8 @@ fn a_document_is_applied_on_probation_and_kept_or_rolled_back() {
     seat.types(&format!("{document}.\n"));
     assert!(seat.types("y\r").contains("Version 2 runs"));
     assert!(seat.types("\r").contains("Version 1 runs"));
-    assert_eq!((seat.world.script().confirmed, seat.world.script().pending), (1, None));
+    assert_eq!(seat.world.script().confirmed, 1);
+    assert_eq!(seat.world.script().pending, None);
     seat.types("\r4\r");
     seat.types(&format!("{document}.\n"));
     seat.types("y\r");
@@ -192,6 +193,28 @@ fn without_the_vault_only_what_needs_no_secret_is_offered() {
     seat.world.script().is_up = true;
     seat.types("\r");
     assert!(seat.types("\r").contains("New PIN:"));
+}
+
+#[test]
+fn a_sealed_vault_is_opened_with_its_shares_and_no_pin() {
+    let mut seat = Seat::new(Script {
+        is_sealed: true,
+        ..Script::default()
+    });
+    assert!(!seat.types("\r").contains("Administrators"));
+    assert!(seat.types("v\r").contains("Share 1 of 2:"));
+    assert!(seat.types("share one\r").contains("Share 2 of 2:"));
+    assert!(seat.types("share two\r").contains("The vault is open."));
+}
+
+#[test]
+fn the_vaults_recovery_key_is_made_when_that_is_meant() {
+    let mut seat = Seat::new(Script::default());
+    seat.set_up();
+    seat.types("v\r");
+    assert!(!seat.types("n\r").contains("V-KEY"));
+    seat.types("v\r");
+    assert!(seat.types("y\r").contains("V-KEY"));
 }
 
 proptest! {

@@ -40,7 +40,8 @@ fn what_is_shown() {
         ("\r2\r", "interfaces"),
         ("\r3\r", "administrators"),
         ("\r5\r", "console"),
-        ("\r8\r", "restart"),
+        ("\rv\r", "vault"),
+        ("n\r8\r", "restart"),
         ("n\r0\r", "factory-reset"),
     ] {
         seat.types(keys);

@@ -61,7 +61,10 @@ impl Appliance {
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&self, request: &OperatorRequest) -> Result<OperatorReply, CommandError> {
         let patience = match request {
-            OperatorRequest::AuditVerify
+            OperatorRequest::AuditErase { .. }
+            | OperatorRequest::AuditSeal { .. }
+            | OperatorRequest::AuditVerify
+            | OperatorRequest::Seal(_)
             | OperatorRequest::Manager(
                 ManagerRequest::Commit { .. } | ManagerRequest::Confirm { .. } | ManagerRequest::Rollback { .. },
             ) => LONG_PATIENCE,

@@ -26,6 +26,12 @@ pub(crate) fn run(
 ) -> Result<Output, CommandError> {
     match command {
         AuditCommand::Check => check(&open()?),
+        AuditCommand::Archive { file, keep_from } => archive(&open()?, &file, keep_from),
+        AuditCommand::Erase { person } => match open()?.ask(&OperatorRequest::AuditErase { person })? {
+            OperatorReply::Done => Ok(Output::text("erased\n".to_owned())),
+            _ => Err(CommandError::Answer("what came")),
+        },
+        AuditCommand::Segments => segments(&open()?, &OperatorRequest::AuditSegments),
         AuditCommand::Export { file } => export(&open()?, &file),
         AuditCommand::Search(arguments) => search(&open()?, arguments),
         AuditCommand::Verify {
@@ -35,8 +41,10 @@ pub(crate) fn run(
             save,
         } => {
             let mut arguments = vec!["verify".into(), export.into_os_string()];
+            for key in key {
+                arguments.extend(["--key".into(), key.into()]);
+            }
             for (option, value) in [
-                ("--key", key.map(Into::into)),
                 ("--kept", kept.map(std::path::PathBuf::into_os_string)),
                 ("--save", save.map(std::path::PathBuf::into_os_string)),
             ] {
@@ -82,14 +90,16 @@ fn check(appliance: &Appliance) -> Result<Output, CommandError> {
         size,
         root,
         key,
+        inside,
         checkpoint,
         mistakes,
         micros,
     } = report;
     let mut text = format!(
-        "entries     {size}\nroot        {}\nkey         {}\ncheckpoint  {checkpoint}\ntook        {} ms\n",
+        "entries     {size}\nroot        {}\nkey         {}\n{}checkpoint  {checkpoint}\ntook        {} ms\n",
         clean(&root),
         clean(&key),
+        inside.map_or_else(String::new, |key| format!("in device   {}\n", clean(&key))),
         micros / 1_000
     );
     for mistake in &mistakes {
@@ -105,6 +115,40 @@ fn check(appliance: &Appliance) -> Result<Output, CommandError> {
         verdict: Verdict::bad_if(!mistakes.is_empty()),
         ..Output::default()
     })
+}
+
+/// Nothing is given up that is not in a file whose verifier found it good.
+fn archive(appliance: &Appliance, file: &Path, keep_from: Option<u64>) -> Result<Output, CommandError> {
+    export(appliance, file)?;
+    let verified = verify(&["verify".into(), file.as_os_str().to_owned()])?;
+    if verified.verdict != Verdict::Good {
+        return Ok(verified);
+    }
+    let until = keep_from.unwrap_or(u64::MAX);
+    segments(appliance, &OperatorRequest::AuditSeal { until })
+}
+
+fn segments(appliance: &Appliance, request: &OperatorRequest) -> Result<Output, CommandError> {
+    let OperatorReply::AuditSegments(segments) = appliance.ask(request)? else {
+        return Err(CommandError::Answer("what came"));
+    };
+    let mut text = String::new();
+    for segment in segments {
+        text.push_str(&format!(
+            "sealed      entries {} to {}, {}\n{}",
+            segment.first,
+            segment.until.saturating_sub(1),
+            segment.sealed,
+            clean_lines(&segment.note)
+        ));
+    }
+    Ok(Output::text(text))
+}
+
+fn clean_lines(note: &str) -> String {
+    note.lines()
+        .map(|line| format!("            {}\n", clean(line)))
+        .collect()
 }
 
 /// Writes the export beside its place and renames it, so that a file with the name is a whole export.

@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Search, export and verify the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show what opens the vault, close it, open it. Recovery keys and shares are asked for, or read from standard input.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Show and change users. Passwords are asked for, or read from standard input.
     #[command(subcommand)]
     User(UserCommand),
@@ -62,6 +65,39 @@ pub(crate) enum Command {
     Blocklist,
     /// Show what each rule of the packet filter counted.
     Counters,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Say whether the vault is open, and what opens it.
+    Status {
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the vault: no new connection, no sign-in, until somebody brings the recovery.
+    Seal,
+    /// Open the vault with the recovery key, or with as many of its shares as it needs.
+    Unseal {
+        /// Forget the shares brought so far instead.
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Make a recovery key or shares, or replace those there are. They are printed once.
+    Recovery {
+        /// How many shares; 1 is a recovery key.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        shares: u8,
+        /// How many of them open the vault.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        threshold: u8,
+    },
+    /// Seal the store anew to the key device that is there, and to the machine's present state.
+    Reseal {
+        /// To no device: people open the vault at each start.
+        #[arg(long)]
+        manual: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,9 +147,10 @@ pub(crate) enum AuditCommand {
     Verify {
         /// The export.
         export: PathBuf,
-        /// The log's public key, from a trusted place. Without it the export's own is used, which proves less.
+        /// The log's public key, from a trusted place, and the one in its key device. Without any the export's own is used, which
+        /// proves less.
         #[arg(long, value_name = "VKEY")]
-        key: Option<String>,
+        key: Vec<String>,
         /// A checkpoint kept from an earlier export: shows a log that was rewritten or cut.
         #[arg(long, value_name = "CHECKPOINT")]
         kept: Option<PathBuf>,
@@ -127,6 +164,21 @@ pub(crate) enum AuditCommand {
     Export {
         /// The file; it must not exist yet.
         file: PathBuf,
+    },
+    /// Export the log, verify the export, then seal what it holds up to a checkpoint and give that up on the appliance.
+    Archive {
+        /// The file; it must not exist yet. Keep it: with a later export it is the whole log.
+        file: PathBuf,
+        /// Keep the entries from this one on; without it, all but the newest are sealed.
+        #[arg(long, value_name = "ENTRY")]
+        keep_from: Option<u64>,
+    },
+    /// Show what was sealed and given up.
+    Segments,
+    /// Destroy the key of a person's entries: nobody can read them any more, and every proof goes on to hold.
+    Erase {
+        /// Whose, as the log names the actor, for instance user:ann.
+        person: String,
     },
     /// Find entries, newest first.
     Search(SearchArguments),

@@ -16,6 +16,7 @@ mod password;
 mod status;
 mod table;
 mod transaction;
+mod vault;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ fn run(cli: Cli) -> Result<Output, CommandError> {
         Command::Status { pid: Some(service), .. } => status::pid(&open()?, &service),
         Command::Status { json, pid: None } => status::run(&open()?, json),
         Command::Unblock { network } => network::unblock(&open()?, network),
+        Command::Vault(command) => vault::run(&open()?, &command),
         Command::User(command) => accounts::users(&open()?, command),
     }
 }

@@ -1,4 +1,4 @@
-//! Passwords from the terminal, unseen, or from standard input.
+//! Passwords and recovery shares from the terminal, unseen, or from standard input.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -22,6 +22,17 @@ pub(crate) fn ask() -> Result<SecretString, CommandError> {
         return Err(CommandError::PasswordRefused("the two passwords differ"));
     }
     accepted(first)
+}
+
+/// A recovery key or share: asked for at a terminal, else the next line of standard input; `None` at its end.
+pub(crate) fn one(prompt: &str) -> Result<Option<SecretString>, CommandError> {
+    let read = if io::stdin().is_terminal() {
+        unseen(prompt)
+    } else {
+        line()
+    };
+    let mut text = read.map_err(CommandError::Password)?;
+    Ok((!text.is_empty()).then(|| SecretString::new(std::mem::take(&mut *text))))
 }
 
 fn accepted(mut password: Zeroizing<String>) -> Result<SecretString, CommandError> {

@@ -3,12 +3,13 @@
 use crate::control;
 use crate::pulse::{Pulse, Pulses};
 use redan_ipc::Channel;
-use redan_ipc::messages::control::{End, FromService, Listener, Purpose, ToService};
+use redan_ipc::messages::control::{End, FromService, Listener, Need, Purpose, ToService};
 use redan_types::Generation;
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The listeners of a configuration; each socket is shared with whoever uses it.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Unexpected;
 pub(crate) struct Initial {
     wires: HashMap<Wire, Channel>,
     files: HashMap<Purpose, OwnedFd>,
+    /// What was asked for and cannot be had, and why.
+    lacks: Vec<(Need, String)>,
     collecting: ListenerSet,
     listeners: Option<Arc<ListenerSet>>,
 }
@@ -56,6 +59,7 @@ pub(crate) struct Hub {
     channel: Arc<Channel>,
     // Lock order: `initial` before `wire_takers` before `listener_takers`; `pulses` alone.
     initial: Mutex<Initial>,
+    arrived: Condvar,
     wire_takers: Mutex<HashMap<Taker, TakeWire>>,
     listener_takers: Mutex<Vec<TakeListeners>>,
     pulses: Mutex<Pulses>,
@@ -90,6 +94,10 @@ impl Initial {
             ToService::File { purpose } => {
                 self.files.insert(purpose, only(descriptors)?);
             }
+            ToService::Lacks { need, why } => {
+                self.lacks.retain(|(other, _)| *other != need);
+                self.lacks.push((need, why));
+            }
             ToService::Listeners {
                 generation,
                 entries,
@@ -117,6 +125,14 @@ impl Initial {
         }
         Ok(())
     }
+
+    pub(crate) fn take_file(&mut self, purpose: Purpose) -> Option<OwnedFd> {
+        self.files.remove(&purpose)
+    }
+
+    pub(crate) fn take_wire(&mut self, pair: u8, end: End) -> Option<Channel> {
+        self.wires.remove(&Wire { pair, end, index: 0 })
+    }
 }
 
 impl Hub {
@@ -124,6 +140,7 @@ impl Hub {
         Self {
             channel,
             initial: Mutex::new(initial),
+            arrived: Condvar::new(),
             wire_takers: Mutex::default(),
             listener_takers: Mutex::default(),
             pulses: Mutex::default(),
@@ -139,7 +156,43 @@ impl Hub {
     }
 
     pub(crate) fn take_file(&self, purpose: Purpose) -> Option<OwnedFd> {
-        lock(&self.initial).files.remove(&purpose)
+        lock(&self.initial).take_file(purpose)
+    }
+
+    pub(crate) fn take_wire(&self, pair: u8, end: End) -> Option<Channel> {
+        lock(&self.initial).take_wire(pair, end)
+    }
+
+    pub(crate) fn forget_lack(&self, need: Need) {
+        lock(&self.initial).lacks.retain(|(other, _)| *other != need);
+    }
+
+    /// Waits until `take` finds what was asked for, or the supervisor says that it cannot be had.
+    pub(crate) fn await_supply<T>(
+        &self,
+        need: Need,
+        patience: Duration,
+        take: impl Fn(&mut Initial) -> Option<T>,
+    ) -> io::Result<T> {
+        let until = Instant::now() + patience;
+        let mut initial = lock(&self.initial);
+        loop {
+            if let Some(found) = take(&mut initial) {
+                return Ok(found);
+            }
+            if let Some(at) = initial.lacks.iter().position(|(other, _)| *other == need) {
+                return Err(io::Error::other(initial.lacks.swap_remove(at).1));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            initial = self
+                .arrived
+                .wait_timeout(initial, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
     }
 
     pub(crate) fn pulse(&self) -> Pulse {
@@ -155,6 +208,7 @@ impl Hub {
         let mut initial = lock(&self.initial);
         let listeners = matches!(message, ToService::Listeners { complete: true, .. });
         initial.take(message, descriptors)?;
+        self.arrived.notify_all();
         hand_over(&mut initial, &lock(&self.wire_takers));
         if listeners && let Some(set) = &initial.listeners {
             lock(&self.listener_takers)

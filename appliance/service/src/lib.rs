@@ -10,6 +10,7 @@ mod hub;
 mod inherited;
 mod peer;
 mod pulse;
+mod supply;
 
 pub use hub::ListenerSet;
 pub use inherited::control_channel;
@@ -17,6 +18,7 @@ pub use inherited::control_channel;
 pub use peer::AsyncPeer;
 pub use peer::Peer;
 pub use pulse::Pulse;
+pub use supply::{Supply, Teller};
 
 use hub::Hub;
 use redan_ipc::messages::control::{End, FromService, Purpose};
@@ -128,6 +130,18 @@ impl Service {
     #[must_use]
     pub fn take_file(&self, purpose: Purpose) -> Option<OwnedFd> {
         self.hub.take_file(purpose)
+    }
+
+    /// What the supervisor gives while the service runs.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        Supply::new(Arc::clone(&self.hub))
+    }
+
+    /// What tells the supervisor whether the vault is sealed.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller::new(Arc::clone(&self.hub))
     }
 
     /// The asking end of a pair, for threads that may wait. It follows the peer through restarts.

@@ -86,12 +86,12 @@ impl Supervisor {
     }
 
     fn status(&self) -> ApplianceStatus {
+        let sealed = self.sealed.iter().map(|why| format!("the vault is sealed: {why}"));
         ApplianceStatus {
             mode: self.ground.mode,
             started: self.started,
-            notes: notes(self.ground.mode)
-                .iter()
-                .map(|note| (*note).to_owned())
+            notes: sealed
+                .chain(notes(self.ground.mode).iter().map(|note| (*note).to_owned()))
                 .chain(self.machine.iter().flat_map(|machine| machine.notes.clone()))
                 .collect(),
             services: self.services.iter().map(status_of).collect(),

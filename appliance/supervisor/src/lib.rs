@@ -10,6 +10,7 @@ mod answer;
 mod cgroup;
 mod journal;
 mod keeper;
+mod keydevice;
 pub mod life;
 mod listeners;
 mod log;
@@ -24,6 +25,7 @@ mod stop;
 mod supervisor;
 
 pub use keeper::run_machine;
+pub use keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 pub use options::{Options, OptionsError};
 pub use supervisor::{Supervisor, SupervisorError};
 

@@ -1,9 +1,10 @@
 //! The command line, which only the launcher or the boot image writes.
 
+use crate::keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 use lexopt::{Arg, Parser, ValueExt};
 use redan_types::Mode;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the appliance is to be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Options {
     pub serial: Option<PathBuf>,
     /// `--password-fd N`: an inherited descriptor for the vault to write the first administrator's password to.
     pub password: Option<i32>,
+    /// `--tpm…` or `--pkcs11…`: what the vault keeps its keys in.
+    pub key_device: KeyDevice,
 }
 
 /// A command line that cannot be followed.
@@ -41,6 +44,9 @@ pub enum OptionsError {
     /// A mode that does not exist.
     #[error("there is no mode {0:?}; the modes are appliance, evaluation-root, evaluation-user, evaluation-bare")]
     Mode(String),
+    /// Both a TPM and an HSM, or options of one without it.
+    #[error("the key device is either a TPM (--tpm) or an HSM (--pkcs11-worker, -module, -token and -pin); {0}")]
+    KeyDevice(&'static str),
     /// A number outside its range.
     #[error("{option} takes a number from {least} to {most}, not {found}")]
     Range {
@@ -72,6 +78,7 @@ impl Options {
             ready: None,
             serial: None,
             password: None,
+            key_device: machine_key_device(),
         }
     }
 
@@ -92,6 +99,7 @@ impl Options {
         let mut parser = Parser::from_iter(arguments);
         let (mut mode, mut state, mut binaries, mut configuration) = (None, None, None, None);
         let (mut threads, mut ready, mut serial, mut password) = (1, None, None, None);
+        let (mut tpm, mut hsm) = (None, None);
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("appliance") => return Ok(Self::appliance()),
@@ -107,11 +115,26 @@ impl Options {
                 // Descriptors 0 to 2 are the log and its like.
                 Arg::Long("ready-fd") => ready = Some(number(&mut parser, "--ready-fd", 3, 1023)?),
                 Arg::Long("password-fd") => password = Some(number(&mut parser, "--password-fd", 3, 1023)?),
+                Arg::Long(name) if name.starts_with("tpm") => {
+                    let name = name.to_owned();
+                    tpm_option(&mut tpm, &name, &mut parser)?;
+                }
+                Arg::Long(name) if name.starts_with("pkcs11-") => {
+                    let name = name.to_owned();
+                    pkcs11_option(hsm.get_or_insert_default(), &name, &mut parser)?;
+                }
                 other => return Err(other.unexpected().into()),
             }
         }
+        let key_device = match (tpm, hsm) {
+            (None, None) => KeyDevice::Software,
+            (Some(tpm), None) => KeyDevice::Tpm(tpm),
+            (None, Some(hsm)) => KeyDevice::Pkcs11(Box::new(complete(hsm)?)),
+            (Some(_), Some(_)) => return Err(OptionsError::KeyDevice("not both")),
+        };
         Ok(Self {
             machine: false,
+            key_device,
             mode: mode.ok_or(OptionsError::Missing("--mode"))?,
             state: state.ok_or(OptionsError::Missing("--state"))?,
             binaries: binaries.ok_or(OptionsError::Missing("--binaries"))?,
@@ -123,6 +146,108 @@ impl Options {
         })
     }
 }
+
+/// What a machine keeps its keys in. The data partition is sealed to the measured state already, under a policy that survives
+/// updates; the vault's store within it is sealed to the device alone, so that there is one such policy and not two.
+fn machine_key_device() -> KeyDevice {
+    let device = Path::new(TPM);
+    if !device.exists() {
+        return KeyDevice::Software;
+    }
+    KeyDevice::Tpm(TpmOptions {
+        place: TpmPlace::Device(device.to_owned()),
+        pcrs: Vec::new(),
+        approval_key: None,
+        reference: REFERENCE.to_owned(),
+        approvals: None,
+    })
+}
+
+fn tpm_option(tpm: &mut Option<TpmOptions>, name: &str, parser: &mut Parser) -> Result<(), OptionsError> {
+    let value = parser.value()?;
+    if name == "tpm" {
+        let text = value.string()?;
+        let place = match text.strip_prefix("unix:") {
+            Some(path) => TpmPlace::Socket(path.into()),
+            None if text.starts_with("/dev/") => TpmPlace::Device(text.into()),
+            None => return Err(OptionsError::KeyDevice("a TPM is /dev/… or unix:PATH")),
+        };
+        *tpm = Some(TpmOptions {
+            place,
+            pcrs: PCRS.to_vec(),
+            approval_key: None,
+            reference: REFERENCE.to_owned(),
+            approvals: None,
+        });
+        return Ok(());
+    }
+    let tpm = tpm.as_mut().ok_or(OptionsError::KeyDevice("--tpm comes first"))?;
+    match name {
+        "tpm-pcrs" => {
+            let text = value.string()?;
+            let number = |pcr: &str| pcr.parse().ok().filter(|pcr| *pcr < 24);
+            tpm.pcrs = text
+                .split(',')
+                .filter(|pcr| !pcr.is_empty())
+                .map(|pcr| {
+                    number(pcr).ok_or(OptionsError::KeyDevice(
+                        "--tpm-pcrs takes numbers from 0 to 23 and commas",
+                    ))
+                })
+                .collect::<Result<_, _>>()?;
+        }
+        "tpm-approval-key" => tpm.approval_key = Some(value.into()),
+        "tpm-approval-for" => {
+            tpm.reference = value.string()?;
+            if tpm.reference.len() > 32 {
+                return Err(OptionsError::KeyDevice("--tpm-approval-for takes at most 32 bytes"));
+            }
+        }
+        "tpm-approvals" => tpm.approvals = Some(value.into()),
+        other => return Err(Arg::Long(other).unexpected().into()),
+    }
+    Ok(())
+}
+
+fn pkcs11_option(hsm: &mut Pkcs11Options, name: &str, parser: &mut Parser) -> Result<(), OptionsError> {
+    if name == "pkcs11-network" {
+        hsm.network = true;
+        return Ok(());
+    }
+    let value = parser.value()?;
+    match name {
+        "pkcs11-worker" => hsm.worker = value.into(),
+        "pkcs11-module" => hsm.module = value.into(),
+        "pkcs11-token" => hsm.token = value.string()?,
+        "pkcs11-pin" => hsm.pin = value.into(),
+        "pkcs11-read" => hsm.read.push(value.into()),
+        "pkcs11-write" => hsm.write.push(value.into()),
+        "pkcs11-env" => {
+            let text = value.string()?;
+            let (name, value) = text
+                .split_once('=')
+                .ok_or(OptionsError::KeyDevice("--pkcs11-env takes NAME=VALUE"))?;
+            hsm.environment.push((name.into(), value.into()));
+        }
+        other => return Err(Arg::Long(other).unexpected().into()),
+    }
+    Ok(())
+}
+
+fn complete(hsm: Pkcs11Options) -> Result<Pkcs11Options, OptionsError> {
+    let paths = [&hsm.worker, &hsm.module, &hsm.pin];
+    if hsm.token.is_empty() || paths.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(OptionsError::KeyDevice("an HSM needs all four"));
+    }
+    Ok(hsm)
+}
+
+/// Secure Boot's keys and databases, and the unified kernel image with its command line: what the store is sealed to by itself.
+const PCRS: [u8; 2] = [7, 11];
+/// The kernel's resource manager of the machine's TPM.
+const TPM: &str = "/dev/tpmrm0";
+/// What approvals are for by themselves.
+const REFERENCE: &str = "redan";
 
 fn parse_mode(text: &str) -> Result<Mode, OptionsError> {
     match text {
@@ -151,6 +276,7 @@ fn number(parser: &mut Parser, option: &'static str, least: i32, most: i32) -> R
 #[cfg(test)]
 mod tests {
     use super::{Options, OptionsError};
+    use crate::keydevice::{KeyDevice, TpmPlace};
     use redan_types::Mode;
 
     fn parse(line: &str) -> Result<Options, OptionsError> {
@@ -159,6 +285,46 @@ mod tests {
                 .chain(line.split_whitespace())
                 .map(Into::into),
         )
+    }
+
+    #[test]
+    fn the_key_device_is_software_a_tpm_or_an_hsm_and_not_two() {
+        let with = |rest: &str| parse(&format!("--mode evaluation-bare --state s --binaries b {rest}"));
+        assert_eq!(with("").unwrap().key_device, KeyDevice::Software);
+        let KeyDevice::Tpm(tpm) = with("--tpm /dev/tpmrm0").unwrap().key_device else {
+            panic!("no TPM");
+        };
+        assert_eq!(
+            (tpm.place, tpm.pcrs),
+            (TpmPlace::Device("/dev/tpmrm0".into()), vec![7, 11])
+        );
+        let KeyDevice::Tpm(tpm) = with("--tpm unix:/run/tpm --tpm-pcrs 0,4,23").unwrap().key_device else {
+            panic!("no TPM");
+        };
+        assert_eq!(
+            (tpm.place, tpm.pcrs),
+            (TpmPlace::Socket("/run/tpm".into()), vec![0, 4, 23])
+        );
+        let hsm =
+            "--pkcs11-worker w --pkcs11-module m --pkcs11-token t --pkcs11-pin p --pkcs11-env A=B --pkcs11-network";
+        let KeyDevice::Pkcs11(options) = with(hsm).unwrap().key_device else {
+            panic!("no HSM");
+        };
+        assert!(options.network && options.environment == [("A".into(), "B".into())]);
+        for wrong in [
+            "--tpm tcp:1",
+            "--tpm-pcrs 7",
+            "--tpm /dev/tpmrm0 --tpm-pcrs 24",
+            "--tpm /dev/tpmrm0 --tpm-pcrs x",
+            "--pkcs11-worker w",
+            &format!("--tpm /dev/tpmrm0 {hsm}"),
+        ] {
+            assert!(matches!(with(wrong), Err(OptionsError::KeyDevice(_))), "{wrong}");
+        }
+        assert!(matches!(
+            with("--tpm /dev/tpmrm0 --tpm-colour red"),
+            Err(OptionsError::Syntax(_))
+        ));
     }
 
     #[test]

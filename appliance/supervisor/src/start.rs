@@ -67,6 +67,10 @@ impl Supervisor {
             | Process::Supervisor
             | Process::Update => {}
         }
+        if process == Process::Vault {
+            parcels.extend(self.key_device.parcels());
+            self.sealed = None;
+        }
         parcels.extend(self.listeners.messages(process));
         let outcome = service.start(&self.ground, parcels, now);
         service.started = Some(wall());

@@ -4,13 +4,13 @@ use rustix::fs::{FlockOperation, MemfdFlags, OFlags, SealFlags, flock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// The largest initial configuration, in bytes.
-const DOCUMENT: u64 = 4 << 20;
+const DOCUMENT: usize = 4 << 20;
 const SOCKET: &str = "operator.sock";
 
 /// What went wrong with a file of the appliance's.
@@ -23,7 +23,7 @@ pub struct StateError {
 }
 
 impl StateError {
-    fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { what, path, source }
     }
@@ -96,22 +96,33 @@ pub(crate) fn store(state: &Path, owner: Option<u32>) -> Result<File, StateError
 
 /// The initial configuration as a sealed memory file, so that the manager needs no path and gets what was checked.
 pub(crate) fn document(path: &Path) -> Result<OwnedFd, StateError> {
-    let read = || -> io::Result<OwnedFd> {
-        if fs::metadata(path)?.len() > DOCUMENT {
-            return Err(io::Error::other(format!("larger than {DOCUMENT} bytes")));
+    let bytes = passed(path, DOCUMENT)?;
+    memory_file("configuration", &bytes).map_err(StateError::at("pass on", path))
+}
+
+/// The content of a file of at most `limit` bytes.
+pub(crate) fn passed(path: &Path, limit: usize) -> Result<Vec<u8>, StateError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Err(io::Error::other(format!("larger than {limit} bytes")));
         }
-        sealed(&fs::read(path)?)
+        Ok(bytes)
     };
     read().map_err(StateError::at("read", path))
 }
 
 /// The built-in configuration, in the same form.
 pub(crate) fn built_in(text: &str) -> Result<OwnedFd, StateError> {
-    sealed(text.as_bytes()).map_err(StateError::at("keep", Path::new("the built-in configuration")))
+    memory_file("configuration", text.as_bytes())
+        .map_err(StateError::at("keep", Path::new("the built-in configuration")))
 }
 
-fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let file = rustix::fs::memfd_create("configuration", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+/// Bytes as a memory file that nobody can change.
+pub(crate) fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(file);
     file.write_all(bytes)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
+use crate::keydevice::Support;
 use crate::life::{Action, Cause};
 use crate::listeners::Listeners;
 use crate::log::{clean, say};
@@ -92,6 +93,9 @@ pub struct Supervisor {
     pub(crate) operators: Rc<OwnedFd>,
     pub(crate) document: Option<Rc<OwnedFd>>,
     pub(crate) password: Option<Rc<OwnedFd>>,
+    pub(crate) key_device: Support,
+    /// Why the vault is sealed, where it is.
+    pub(crate) sealed: Option<String>,
     ready: Option<File>,
     /// The next group of [`crate::manifest::STOP`] to be stopped, once the end has begun.
     pub(crate) stopping: Option<usize>,
@@ -145,7 +149,8 @@ impl Supervisor {
             set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(SupervisorError::Poll)?;
         }
 
-        raise_descriptor_limit();
+        raise_limit(Resource::Nofile);
+        raise_locked_limit();
         let services = SERVICES
             .iter()
             .filter(|entry| serial.is_some() || entry.place == Place::Everywhere)
@@ -165,6 +170,8 @@ impl Supervisor {
             None => options.configuration.as_deref().map(document).transpose()?,
         };
         let password = password.or_else(|| machine.as_ref().and_then(|machine| machine.password.clone()));
+        let has_users = is_root && options.mode != Mode::EvaluationUser;
+        let key_device = Support::new(options.key_device.clone(), has_users)?;
         let ground = Ground {
             mode: options.mode,
             threads: options.threads,
@@ -189,6 +196,8 @@ impl Supervisor {
             operators: Rc::new(operators),
             document: document.map(Rc::new),
             password,
+            key_device,
+            sealed: None,
             ready,
             stopping: None,
             _run: run,
@@ -472,6 +481,23 @@ impl Supervisor {
                 Self::broken(service, "it says that it is ready before it has entered its sandbox");
             }
             FromService::Ready => {}
+            FromService::Needs(_) | FromService::Sealed { .. } if process != Process::Vault => {
+                Self::broken(service, "it says what only the vault may say");
+            }
+            FromService::Needs(need) => {
+                let parcel = self.key_device.supply(need);
+                self.send(index, parcel);
+            }
+            FromService::Sealed { why } => {
+                self.sealed = why.as_deref().map(clean);
+                match &self.sealed {
+                    None => say(SELF, "the vault is open"),
+                    Some(why) => {
+                        say(SELF, &format!("the vault is sealed: {why}"));
+                        self.tell_sealed();
+                    }
+                }
+            }
             FromService::Pong { number } => service.life.answered(number, now),
             FromService::Failed { message } => {
                 let message = clean(&message);
@@ -498,6 +524,7 @@ impl Supervisor {
                 .is_some_and(|process| process.child.pid() == pid)
         };
         let Some(index) = self.services.iter().position(is_it) else {
+            self.key_device.buried(pid);
             return self.tool_ended(pid, status);
         };
         // What it said last may still be in the channel.
@@ -566,6 +593,15 @@ impl Supervisor {
         }
     }
 
+    /// Tells the launcher that people have to open the vault.
+    fn tell_sealed(&mut self) {
+        if let (Some(ready), Some(why)) = (&mut self.ready, &self.sealed) {
+            let why: String = why.chars().take(600).collect();
+            // Where the launcher does not read, there is the log.
+            let _ = ready.write(format!("sealed {why}\n").as_bytes());
+        }
+    }
+
     /// Tells the launcher, once, that everything answers.
     fn announce(&mut self) {
         let all = self
@@ -573,6 +609,7 @@ impl Supervisor {
             .iter()
             .all(|service| service.life.milestone() == Some(Milestone::Ready));
         if all
+            && self.sealed.is_none()
             && self.listeners.is_committed()
             && let Some(mut ready) = self.ready.take()
         {
@@ -599,16 +636,25 @@ fn interest(outbox: &Outbox) -> PollFlags {
 }
 
 /// The listeners of a large configuration need many descriptors, and what the supervisor may have at most is what it may give.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+fn raise_limit(resource: Resource) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
     // Raising the soft limit to the hard one is always allowed; where it is not, listeners are refused one by one with the reason.
     let _ = setrlimit(
-        Resource::Nofile,
+        resource,
         Rlimit {
             current: maximum,
             maximum,
         },
     );
+}
+
+/// The vault locks all of its memory. Root may raise the limit for that; where nobody may, the vault says that it is not locked.
+fn raise_locked_limit() {
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _ = setrlimit(Resource::Memlock, none);
 }
 
 pub(crate) fn wall() -> Timestamp {

@@ -19,11 +19,13 @@
 //! What an export cannot show alone: that the log has no newer entries. An auditor keeps the last checkpoint of each export and gives
 //! it to the next verification, which then also proves that the old log is the beginning of the new one.
 
+mod leaves;
 mod read;
 mod report;
 mod verify;
 mod write;
 
+pub use leaves::{LeavesError, leaves};
 pub use report::{Finding, KeySource, Problem, Report};
 pub use verify::{Options, Unusable, verify};
 pub use write::{ExportError, ExportWriter};

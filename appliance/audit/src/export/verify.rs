@@ -6,7 +6,7 @@ use super::{EntryLine, FORMAT, FORMAT_VERSION, Header, Line, MAX_KEYS};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::hash::{Hash, leaf_hash};
 use crate::leaf::{Leaf, Opening};
-use crate::note::{LogKey, NoteError};
+use crate::note::{LogKey, NoteError, Scheme};
 use crate::tree::Frontier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,8 +21,9 @@ const CUT: &str = "it is cut off: the last line does not end with a newline";
 /// What the person who verifies knows beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The log's public key, from a trusted place. Without it the export's own keys are used.
-    pub key: Option<LogKey>,
+    /// The log's public keys, from a trusted place. Where there are keys of both schemes, every checkpoint must be signed by one of
+    /// each. Without any, the export's own are used.
+    pub keys: Vec<LogKey>,
     /// A checkpoint of this log kept from an earlier export, as a signed note.
     pub kept: Option<String>,
 }
@@ -173,9 +174,12 @@ impl Verifier {
         let own = own.map_err(|error| Unusable::HeaderValue(error.to_string()))?;
         let start = Frontier::from_hashes(header.first, header.start.clone());
         let start = start.map_err(|error| Unusable::HeaderValue(format!("its start does not fit: {error}")))?;
-        let (key_source, keys) = match &options.key {
-            Some(key) => (KeySource::Pinned, vec![key.clone()]),
-            None => (KeySource::Export, own.clone()),
+        let (key_source, keys) = if options.keys.is_empty() {
+            // Those of a device are as good as what they stand beside: only who has them from elsewhere can rely on them.
+            let common = own.iter().filter(|key| key.scheme() == Scheme::Ed25519);
+            (KeySource::Export, common.cloned().collect())
+        } else {
+            (KeySource::Pinned, options.keys.clone())
         };
         let mut verifier = Self {
             report: Report {
@@ -267,10 +271,23 @@ impl Verifier {
         true
     }
 
-    /// Opens a note with whichever key signed it.
+    /// Opens a note with the keys of each scheme.
     fn open(&self, note: &str) -> Result<Checkpoint, CheckpointError> {
+        let schemes = [Scheme::Ed25519, Scheme::EcdsaP256];
+        let given = schemes
+            .into_iter()
+            .filter(|scheme| self.keys.iter().any(|key| key.scheme() == *scheme));
+        let mut opened = Err(CheckpointError::Note(NoteError::Shape("there is no key")));
+        for scheme in given {
+            opened = Ok(self.open_by(scheme, note)?);
+        }
+        opened
+    }
+
+    /// Opens a note with whichever key of a scheme signed it.
+    fn open_by(&self, scheme: Scheme, note: &str) -> Result<Checkpoint, CheckpointError> {
         let mut error = CheckpointError::Note(NoteError::Shape("there is no key"));
-        for key in &self.keys {
+        for key in self.keys.iter().filter(|key| key.scheme() == scheme) {
             match Checkpoint::open(note, key) {
                 Ok(checkpoint) => return Ok(checkpoint),
                 // With several keys, the interesting refusal is that of the key that did sign.
@@ -401,7 +418,7 @@ impl Verifier {
         let Some(kept) = self.kept.take_if(|kept| kept.size == self.computed.size()) else {
             return;
         };
-        self.counter = self.counter.max(kept.counter);
+        self.counter = self.counter.max(kept.counter.unwrap_or(0));
         if kept.root != found {
             self.find(
                 line,
@@ -426,7 +443,7 @@ impl Verifier {
             root: signed,
             ..
         } = checkpoint;
-        if counter < self.counter {
+        if let Some(counter) = counter.filter(|counter| *counter < self.counter) {
             self.find(
                 line,
                 Problem::Counter {
@@ -436,7 +453,7 @@ impl Verifier {
                 },
             );
         }
-        self.counter = self.counter.max(counter);
+        self.counter = self.counter.max(counter.unwrap_or(0));
         if size < position {
             return self.find(line, Problem::CheckpointPlace { size, position });
         }

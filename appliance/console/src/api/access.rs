@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Client, SESSION_COOKIE, Who};
 use super::model::Role;
-use super::{App, accounts, audit, blocks, configuration, document, overview, session, transit};
+use super::{App, accounts, audit, blocks, configuration, document, overview, seal, session, transit};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -39,6 +39,10 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/login", Needs::Nobody, post(session::login)),
         ("/api/v1/logout", Needs::Session, post(session::logout)),
         ("/api/v1/password", Needs::Session, post(session::password)),
+        ("/api/v1/seal", Needs::Nobody, get(seal::state)),
+        ("/api/v1/seal", ADMIN, post(seal::seal)),
+        ("/api/v1/seal/details", VIEWER, get(seal::details)),
+        ("/api/v1/seal/unseal", Needs::Nobody, post(seal::unseal)),
         ("/api/v1/session", Needs::Anybody, get(session::current)),
         ("/api/v1/sessions", VIEWER, get(session::list)),
         ("/api/v1/sessions/{id}", VIEWER, delete(session::end)),
@@ -242,13 +246,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_login_is_open() {
+    fn nothing_but_the_login_and_the_unsealing_is_open() {
         let open = endpoints()
             .into_iter()
             .filter(|(_, needs, _)| matches!(needs, Needs::Anybody | Needs::Nobody));
         assert_eq!(
             open.map(|(path, ..)| path).collect::<Vec<_>>(),
-            ["/api/v1/login", "/api/v1/session"]
+            [
+                "/api/v1/login",
+                "/api/v1/seal",
+                "/api/v1/seal/unseal",
+                "/api/v1/session"
+            ]
         );
         assert!(Role::Admin > Role::Viewer);
     }

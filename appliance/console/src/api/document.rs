@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, session, transit};
+use super::{accounts, audit, blocks, configuration, model, overview, seal, session, transit};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -16,6 +16,10 @@ use utoipa::OpenApi;
         session::logout,
         session::password,
         session::current,
+        seal::state,
+        seal::seal,
+        seal::details,
+        seal::unseal,
         session::list,
         session::end,
         overview::overview,

@@ -14,6 +14,7 @@ mod drift;
 mod extract;
 pub mod model;
 mod overview;
+mod seal;
 mod session;
 mod transit;
 

@@ -33,6 +33,19 @@ pub struct AuditEvent {
     pub message: String,
 }
 
+/// A part of the log that was sealed and given up after it was exported.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AuditSegment {
+    /// Its first entry.
+    pub first: u64,
+    /// The first entry after it.
+    pub until: u64,
+    /// When it was sealed.
+    pub sealed: Timestamp,
+    /// The signed checkpoint that it ends with.
+    pub note: String,
+}
+
 /// The HTTP request of an audit event.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AuditedRequest {
@@ -166,6 +179,8 @@ pub struct VerifyReport {
     pub root: String,
     /// The log's public key in verifier form (C2SP signed note).
     pub key: String,
+    /// The public key inside the key device that signs checkpoints too, where there is one.
+    pub inside: Option<String>,
     /// When the last checkpoint was signed.
     pub checkpoint: Timestamp,
     /// Every mistake found, each with its place; empty when the log is intact.

@@ -53,6 +53,13 @@ pub enum ToService {
         /// Whether the set is now complete: listeners not named in this set are to be dropped.
         complete: bool,
     },
+    /// What the service asked for cannot be had now.
+    Lacks {
+        /// What.
+        need: Need,
+        /// Why.
+        why: String,
+    },
     /// Everything needed at start has been sent.
     Started,
     /// Is anybody there?
@@ -86,6 +93,12 @@ pub enum Purpose {
     ToldPassword,
     /// The vault's folder.
     Store,
+    /// The TPM: an open device file, or a connection to a simulator.
+    Tpm,
+    /// The PIN of the HSM's token: a file with one line.
+    Pin,
+    /// Which key device the vault uses: a [`super::seal::KeyDeviceChoice`].
+    KeyDevice,
     /// Where the first administrator's one-time password is written at first start (a pipe or a file; evaluation and provisioning).
     FirstPassword,
 }
@@ -114,11 +127,27 @@ pub enum FromService {
         /// From the `Ping`.
         number: u64,
     },
+    /// The service needs something anew: the descriptor that it has is of no use any more. It comes, or nothing does.
+    Needs(Need),
+    /// The vault is sealed and why; `None`: it is open.
+    Sealed {
+        /// In words, for an operator.
+        why: Option<String>,
+    },
     /// The service cannot start or go on, and will exit.
     Failed {
         /// Why, for an operator.
         message: String,
     },
+}
+
+/// What a service may ask to be given anew.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Need {
+    /// The TPM, opened again.
+    Tpm,
+    /// A worker for the HSM, started again, with a new wire.
+    Pkcs11,
 }
 
 /// A listener that the configuration asks for.

@@ -1,8 +1,9 @@
 //! The configuration's transaction, as the console and operators ask for it.
 
 use super::accounts::{AccountReply, AccountRequest};
-use super::audit::{Actor, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::audit::{Actor, AuditPage, AuditQuery, AuditSegment, ExportPart, VerifyReport};
 use super::network::{NetworkReply, NetworkRequest};
+use super::seal::{SealReply, SealRequest};
 use super::status::ApplianceStatus;
 use super::vault::{Certificate, CertificateOwner, CommitState, VaultHealth, Version, VersionInfo};
 use redan_types::{Generation, Timestamp};
@@ -165,6 +166,18 @@ pub enum OperatorRequest {
     },
     /// Check the live audit log.
     AuditVerify,
+    /// The sealed segments of the log.
+    AuditSegments,
+    /// Seal what was exported of the log, and give it up.
+    AuditSeal {
+        /// At most the entries before this one.
+        until: u64,
+    },
+    /// Destroy a person's key.
+    AuditErase {
+        /// Whose, as the log names the actor.
+        person: String,
+    },
     /// Blocklist and counters.
     Network(NetworkRequest),
     /// The vault's state.
@@ -184,6 +197,8 @@ pub enum OperatorRequest {
         /// In words.
         message: String,
     },
+    /// What opens the vault.
+    Seal(SealRequest),
 }
 
 /// The answer to an operator.
@@ -199,6 +214,10 @@ pub enum OperatorReply {
     AuditExport(ExportPart),
     /// From the vault.
     AuditVerified(VerifyReport),
+    /// From the vault.
+    AuditSegments(Vec<AuditSegment>),
+    /// Done.
+    Done,
     /// From the network service.
     Network(NetworkReply),
     /// From the vault.
@@ -209,6 +228,8 @@ pub enum OperatorReply {
     Done,
     /// To `SerialPin`.
     SerialPin(Option<String>),
+    /// From the vault.
+    Seal(SealReply),
     /// Not done, and why.
     Refused(String),
 }

@@ -10,6 +10,7 @@ pub mod machine;
 pub mod manager;
 pub mod network;
 pub mod pkcs11;
+pub mod seal;
 pub mod sign;
 pub mod status;
 pub mod traffic;

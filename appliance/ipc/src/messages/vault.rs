@@ -1,10 +1,12 @@
 //! What each role may ask the vault.
 
 use super::accounts::{AccountReply, AccountRequest, Principal, SessionRecord};
-use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, ExportPart, VerifyReport};
+use super::audit::{Actor, AuditEvent, AuditPage, AuditQuery, AuditSegment, ExportPart, VerifyReport};
+use super::control::WantedListener;
+use super::seal::{SealReply, SealRequest};
 use super::traffic::TrafficSample;
 use super::transit::{TransitReply, TransitRequest};
-use crate::slice::VaultSlice;
+use crate::slice::{ConsoleSlice, NetworkSlice, VaultSlice};
 use redan_types::{Generation, HostName, KeyId, KeyName, SecretString, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -139,6 +141,15 @@ pub enum ConsoleVaultRequest {
     },
     /// Is the vault well?
     Health,
+    /// What opens the vault. The vault checks what the actor may.
+    Seal {
+        /// Who asks; nobody known where nobody can sign in.
+        actor: Actor,
+        /// From where.
+        address: IpAddr,
+        /// The question or change.
+        request: SealRequest,
+    },
 }
 
 /// To the console.
@@ -168,6 +179,8 @@ pub enum ConsoleVaultReply {
     Health(VaultHealth),
     /// To `Transit`.
     Transit(TransitReply),
+    /// To `Seal`.
+    Seal(SealReply),
     /// Not done.
     Refused(VaultRefusal),
 }
@@ -273,8 +286,35 @@ pub enum ManagerVaultRequest {
     },
     /// Check the whole log now, for an operator.
     AuditVerify,
+    /// The sealed segments of the log, for an operator.
+    AuditSegments,
+    /// Seal what was exported, and give it up.
+    AuditSeal {
+        /// Who asks.
+        actor: Actor,
+        /// At most the entries before this one.
+        until: u64,
+    },
+    /// Destroy a person's key, so that nobody can read the person's entries any more.
+    AuditErase {
+        /// Who asks.
+        actor: Actor,
+        /// Whose, as the log names the actor.
+        person: String,
+    },
     /// Is the vault well?
     Health,
+    /// Keep this outside of the sealed store.
+    KeepManagement(Box<Management>),
+    /// What was kept so; answered while the vault is sealed.
+    Management,
+    /// What opens the vault, for an operator.
+    Seal {
+        /// Who asks.
+        actor: Actor,
+        /// The question or change.
+        request: SealRequest,
+    },
 }
 
 /// To the manager.
@@ -302,10 +342,27 @@ pub enum ManagerVaultReply {
     AuditExport(ExportPart),
     /// To `AuditVerify`.
     AuditVerified(VerifyReport),
+    /// To `AuditSegments` and `AuditSeal`, where it is the one sealed now.
+    AuditSegments(Vec<AuditSegment>),
     /// To `Health`.
     Health(VaultHealth),
+    /// To `Seal`.
+    Seal(SealReply),
+    /// To `Management`: `None` where nothing was kept, or the key device does not open it.
+    Management(Option<Box<Management>>),
     /// Not done.
     Refused(VaultRefusal),
+}
+
+/// What operators need to reach the console while the vault is sealed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Management {
+    /// The packet filter and the interfaces.
+    pub network: NetworkSlice,
+    /// The console.
+    pub console: ConsoleSlice,
+    /// Where the console listens.
+    pub listeners: Vec<WantedListener>,
 }
 
 /// Whose certificate.

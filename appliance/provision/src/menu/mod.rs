@@ -7,12 +7,14 @@
 //! | `configure` | a pasted document, another address: checked, compared, applied, kept or rolled back |
 //! | `machine` | unlocking, restarting, switching off, factory reset |
 //! | `screen` | how lines get to the terminal |
+//! | `vault` | what opens the vault: its recovery, brought or made |
 
 mod configure;
 mod entry;
 mod look;
 mod machine;
 mod screen;
+mod vault;
 
 use redan_identity::password::{Hasher, PasswordHash};
 use redan_ipc::messages::audit::Actor;
@@ -113,6 +115,10 @@ enum State {
     ResetPassword(Vec<UserName>),
     /// The recovery key.
     Unlock,
+    /// The vault's recovery key, or a share of it.
+    Share,
+    /// Whether to make one.
+    MakeRecovery,
     /// Whether to restart.
     Restart,
     /// Whether to switch off.
@@ -248,6 +254,8 @@ impl<W: World> Menu<W> {
             } => self.new_gateway(&document, base, &name, &address, word),
             State::ResetPassword(names) => self.reset_password(&names, word),
             State::Unlock => self.unlock(line),
+            State::Share => self.bring_share(line),
+            State::MakeRecovery => self.make_recovery(word),
             State::Restart => self.restart(word),
             State::SwitchOff => self.switch_off(word),
             State::FactoryReset => self.factory_reset(word),
@@ -308,6 +316,7 @@ impl<W: World> Menu<W> {
             "9" => self.ask_switch_off(),
             "0" => self.ask_factory_reset(),
             "U" => self.ask_unlock(),
+            "V" => self.show_vault(),
             _ => self.close(),
         }
     }
@@ -355,7 +364,7 @@ enum Needs {
     Locked,
 }
 
-const CHOICES: [(&str, &str, Needs); 12] = [
+const CHOICES: [(&str, &str, Needs); 13] = [
     ("1", "Status of services and hardware", Needs::Hands),
     ("2", "Interfaces and addresses", Needs::Everything),
     ("3", "Administrators", Needs::Everything),
@@ -367,6 +376,7 @@ const CHOICES: [(&str, &str, Needs); 12] = [
     ("9", "Switch off", Needs::Hands),
     ("0", "Factory reset", Needs::Hands),
     ("U", "Unlock the data with the recovery key", Needs::Locked),
+    ("V", "What opens the vault, and its recovery key", Needs::Hands),
     ("X", "Close this menu", Needs::Hands),
 ];
 /// Who commits; the manager sets it anyway.

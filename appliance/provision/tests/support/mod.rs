@@ -18,6 +18,9 @@ use redan_ipc::messages::manager::{
     Change, ChangeKind, ConfigurationState, ManagerReply, ManagerRequest, Mistake, OperatorReply, OperatorRequest,
     Source,
 };
+use redan_ipc::messages::seal::{
+    RecoveryShape, RecoveryStatus, SealReply, SealRequest, SealStatus, Unsealing,
+};
 use redan_ipc::messages::status::{ApplianceStatus, ServiceState, ServiceStatus};
 use redan_ipc::messages::vault::{
     Certificate, CertificateOwner, CommitState, Pending, VaultHealth, Version, VersionInfo,
@@ -47,6 +50,9 @@ pub struct Script {
     pub versions: Vec<String>,
     pub confirmed: u64,
     pub pending: Option<u64>,
+    /// Whether the vault is sealed, and the shares brought.
+    pub is_sealed: bool,
+    pub gathered: u8,
     /// What was to be done to the machine.
     pub done: Vec<String>,
     /// What went to the audit log.
@@ -86,6 +92,8 @@ impl Default for Script {
             versions: vec![DOCUMENT.to_owned()],
             confirmed: 1,
             pending: None,
+            is_sealed: false,
+            gathered: 0,
             done: Vec::new(),
             recorded: Vec::new(),
         }
@@ -129,13 +137,13 @@ impl Seat {
         seat
     }
 
-    /// Types the keys, each with its line's end where there is one.
+    /// Types; gives what was sent to the terminal since.
     pub fn types(&mut self, keys: &str) -> String {
         self.menu.take(keys.as_bytes(), self.now);
         self.show()
     }
 
-    /// Lets time pass.
+    /// Lets time pass; gives what was sent to the terminal since.
     pub fn waits(&mut self, span: Duration) -> String {
         self.now += span;
         self.menu.tick(self.now);
@@ -150,8 +158,9 @@ impl Seat {
     }
 
     fn show(&mut self) -> String {
-        self.terminal.take(&self.menu.take_output());
-        self.terminal.text()
+        let sent = self.menu.take_output();
+        self.terminal.take(&sent);
+        String::from_utf8(sent).unwrap()
     }
 }
 
@@ -160,6 +169,30 @@ impl Script {
         let number = self.pending.unwrap_or(self.confirmed);
         let index = usize::try_from(number).unwrap() - 1;
         (number, self.versions.get(index).map_or("", String::as_str))
+    }
+
+    fn seal(&mut self, request: &SealRequest) -> SealReply {
+        match request {
+            SealRequest::Recovery { .. } => return SealReply::Recovery(vec![SecretString::new("V-KEY".to_owned())]),
+            SealRequest::Unseal { share } if share.expose().starts_with("share") => self.gathered += 1,
+            _ => {}
+        }
+        let is_open = !self.is_sealed || self.gathered == 2;
+        SealReply::Status(SealStatus {
+            sealed: (!is_open).then(|| "the key device is another one".to_owned()),
+            device: Some("TPM 2.0".to_owned()),
+            unsealing: Unsealing::Automatic,
+            sealed_to: "this TPM".to_owned(),
+            recovery: self.is_sealed.then_some(RecoveryStatus {
+                shape: RecoveryShape {
+                    shares: 3,
+                    threshold: 2,
+                },
+                generation: 1,
+                made: NOW,
+            }),
+            gathered: self.gathered,
+        })
     }
 
     fn state(&self) -> CommitState {
@@ -227,6 +260,7 @@ impl World for Shared {
             return Err("the manager does not answer: nobody is there".to_owned());
         }
         Ok(match request {
+            OperatorRequest::SerialPin if script.is_sealed => return Err("the vault is sealed".to_owned()),
             OperatorRequest::SerialPin => OperatorReply::SerialPin(script.pin.clone()),
             OperatorRequest::SetSerialPin(hash) => {
                 script.pin.clone_from(hash);
@@ -237,6 +271,7 @@ impl World for Shared {
                 OperatorReply::Done
             }
             OperatorRequest::Manager(request) => OperatorReply::Manager(script.manager(request)?),
+            OperatorRequest::Seal(request) => OperatorReply::Seal(script.seal(request)),
             OperatorRequest::VaultHealth => OperatorReply::VaultHealth(VaultHealth {
                 device: "TPM 2.0".to_owned(),
                 evaluation_only: false,

@@ -99,6 +99,15 @@ impl Certificates {
         &self.authority.certificate
     }
 
+    /// The key of the console's certificate, as PKCS#8; `None` where it is not the console's.
+    pub(crate) fn console_key(store: &Store, certificate: &Certificate) -> Result<Option<SecretBytes>, VaultError> {
+        let Some(bytes) = store.get(Tree::LeafKeys, Name::Secret(&certificate.key.0))? else {
+            return Ok(None);
+        };
+        let leaf: LeafKey = decode(VERSION, &bytes)?;
+        Ok((leaf.owner == CertificateOwner::Console).then(|| leaf.pkcs8.clone()))
+    }
+
     /// A certificate for these names that is good for thirty days more; a new one where there is none.
     pub(crate) fn ensure(
         &self,

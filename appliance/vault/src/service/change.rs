@@ -38,6 +38,14 @@ impl Change {
         Self::Delete(tree, Key::Secret(name.to_vec()))
     }
 
+    /// Bytes that it takes in a group, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Put(_, _, value) => value.len() + 256,
+            Self::Delete(..) => 64,
+        }
+    }
+
     pub(crate) fn add_to(&self, batch: &mut Batch<'_>) -> Result<(), VaultError> {
         match self {
             Self::Put(tree, key, value) => batch.put(*tree, key.name(), value)?,

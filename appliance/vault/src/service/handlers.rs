@@ -7,7 +7,7 @@ use super::configurations::Configurations;
 use super::pool::Pool;
 use super::{Vault, VaultError};
 use redan_ipc::messages::accounts::{AccountReply, AccountRequest};
-use redan_ipc::messages::audit::{Actor, AuditEvent, ExportPart};
+use redan_ipc::messages::audit::{Actor, ExportPart};
 use redan_ipc::messages::vault::{
     Certificate, CertificateOwner, ConsoleVaultReply, ConsoleVaultRequest, ManagerVaultReply, ManagerVaultRequest,
     ProxyVaultReply, ProxyVaultRequest, VaultRefusal,
@@ -128,6 +128,8 @@ impl Vault {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::Seal { .. } => responder.reply(&refused(VaultRefusal::Missing)),
         }
     }
 
@@ -203,6 +205,18 @@ impl Vault {
                     vault.export(&export, from).map(Reply::AuditExport)
                 });
             }
+            Request::AuditSegments => self.awaited(&self.reading, responder, refused, |vault| {
+                Ok(Reply::AuditSegments(vault.audit.segments()))
+            }),
+            Request::AuditSeal { actor, until } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.segment-sealed", "audit");
+                let sealed = vault.audit.seal_segment(until, event)?;
+                Ok(Reply::AuditSegments(vec![sealed]))
+            }),
+            Request::AuditErase { actor, person } => self.later(&self.reading, responder, refused, move |vault| {
+                let event = vault.event_by(actor, "audit.person-erased", "audit");
+                vault.audit.erase_person(&person, event).map(|()| Reply::Done)
+            }),
             Request::AuditVerify => {
                 self.awaited(&self.reading, responder, refused, |vault| {
                     vault.audit.verify().map(Reply::AuditVerified)
@@ -213,11 +227,11 @@ impl Vault {
                     Ok(Reply::Health(vault.health()))
                 });
             }
+            // The room answers that, open or closed.
+            Request::KeepManagement(_) | Request::Management | Request::Seal { .. } => {
+                responder.reply(&refused(VaultRefusal::Missing));
+            }
         }
-    }
-
-    fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
-        Ok(self.audit.append(events, Vec::new())?)
     }
 
     fn ensure_certificate(&self, owner: &CertificateOwner, names: &[HostName]) -> Result<Certificate, VaultError> {

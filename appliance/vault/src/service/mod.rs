@@ -5,6 +5,7 @@
 //! * `accounts`: users, sessions, API keys. `audit`: the log. `configurations`: versions and which one runs.
 //! * `transit`: keys that applications use without having them.
 //! * `traffic`: telemetry in memory.
+//! * `room`: sealed or open.
 //! * `handlers`: which request of which wire goes where, and in which pool of threads it may wait.
 //!
 //! A wire's own thread answers at once what needs no disk and no password hash (sessions, API keys, telemetry) and hands everything
@@ -17,6 +18,7 @@ mod change;
 mod configurations;
 mod handlers;
 mod pool;
+mod room;
 mod run;
 pub mod signer;
 mod traffic;
@@ -24,7 +26,7 @@ mod transit;
 
 pub use run::{RunError, run};
 
-use crate::store::{OpenReport, StateFolder, Store, StoreError};
+use crate::store::{Direct, OpenReport, Sealing, StateFolder, Store, StoreError};
 use accounts::Accounts;
 use audit::AuditLog;
 use certificates::Certificates;
@@ -32,8 +34,8 @@ use configurations::Configurations;
 use pool::Pool;
 use redan_hal::keys::{KeyDevice, KeyError};
 use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
-use redan_ipc::messages::vault::{VaultHealth, VaultRefusal};
-use redan_types::{Process, SecretString, Timestamp, UserName};
+use redan_ipc::messages::vault::{Certificate, VaultHealth, VaultRefusal};
+use redan_types::{Process, SecretBytes, SecretString, Timestamp, UserName};
 use signer::Signers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,17 +117,30 @@ pub struct Vault {
 pub type FirstPassword = (UserName, SecretString);
 
 impl Vault {
-    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    /// Opens the vault in a locked state folder, where the store is sealed by the device itself.
     ///
     /// # Errors
-    /// The store or the key device cannot be used, or a thread not be started.
+    /// As [`Vault::open_sealed`].
     pub fn open(
         state: &StateFolder,
         device: Arc<dyn KeyDevice>,
         clock: Clock,
     ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
+        Self::open_sealed(state, &Direct(&*Arc::clone(&device)), device, clock)
+    }
+
+    /// Opens the vault in a locked state folder. The one-time password is returned until somebody has changed it.
+    ///
+    /// # Errors
+    /// The store or the key device cannot be used, or a thread not be started.
+    pub fn open_sealed(
+        state: &StateFolder,
+        sealing: &dyn Sealing,
+        device: Arc<dyn KeyDevice>,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, Option<FirstPassword>), VaultError> {
         let now = clock();
-        let (store, report) = Store::open(state, &*device)?;
+        let (store, report) = Store::open(state, sealing)?;
         let store = Arc::new(store);
         let mut notes = describe(&report);
         let (audit, found) = AuditLog::open(Arc::clone(&store), Arc::clone(&device))?;
@@ -177,6 +192,14 @@ impl Vault {
         self.certificates.authority()
     }
 
+    /// Records events; they are durable when this returns. At most 256.
+    ///
+    /// # Errors
+    /// The store cannot be written, or an event is not of a form that the log takes.
+    pub fn record(&self, events: &[AuditEvent]) -> Result<(), VaultError> {
+        Ok(self.audit.append(events, Vec::new())?)
+    }
+
     /// Does what has to be done now and then: stores last uses, ends sessions, signs a checkpoint, reports refused signatures.
     pub fn keep_house(&self) {
         if self.store.unwritable().is_some() {
@@ -192,7 +215,7 @@ impl Vault {
         }
         self.try_to("rotate the keys of applications", self.transit.keep_house(now));
         self.try_to("store last uses", self.accounts.keep_house(now));
-        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(now));
+        self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint_in_time(now));
     }
 
     /// Ends orderly: the log gets its checkpoint, the index need not be built again.
@@ -203,6 +226,9 @@ impl Vault {
             self.try_to("record the end", self.audit.append(&[event], Vec::new()));
         }
         self.keep_house();
+        if self.store.unwritable().is_none() {
+            self.try_to("sign a checkpoint of the audit log", self.audit.checkpoint(self.now()));
+        }
         self.try_to("close the store", self.store.close());
     }
 
@@ -219,6 +245,16 @@ impl Vault {
             disk: self.store.disk(),
             signatures: self.signers.signed(),
         }
+    }
+
+    /// The key of the console's certificate.
+    fn console_key(&self, certificate: &Certificate) -> Result<SecretBytes, VaultError> {
+        Certificates::console_key(&self.store, certificate)?.ok_or(VaultError::Missing)
+    }
+
+    /// Whether an actor of the console may do something about the seal.
+    fn may_seal(&self, actor: &Actor) -> Result<(), VaultError> {
+        self.accounts.may_administrate(accounts::Vouched::Console, actor)
     }
 
     fn now(&self) -> Timestamp {
@@ -239,6 +275,14 @@ impl Vault {
             request: None,
             incident: None,
             message: String::new(),
+        }
+    }
+
+    fn event_by(&self, actor: Actor, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            actor,
+            resource: resource.to_owned(),
+            ..self.event(action, Outcome::Succeeded)
         }
     }
 

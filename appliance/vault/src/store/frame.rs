@@ -38,20 +38,27 @@ pub(crate) enum Found<'a> {
     Damaged(&'static str),
 }
 
-/// Makes a frame of `body`; returns its bytes and the chain after it.
-pub(crate) fn encode(previous: &Chain, sequence: u64, body: &[u8]) -> Option<(Vec<u8>, Chain)> {
+/// The room for a frame whose body will have `length` bytes; the body is appended to it.
+pub(crate) fn begin(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(OVERHEAD + length);
+    bytes.resize(HEADER, 0);
+    bytes
+}
+
+/// Completes a frame that [`begin`] began; returns the chain after it. `None` where its body is longer than a frame can be.
+pub(crate) fn finish(bytes: &mut Vec<u8>, previous: &Chain, sequence: u64) -> Option<Chain> {
+    let (header, body) = bytes.split_at_mut_checked(HEADER)?;
     let length = u32::try_from(body.len()).ok()?;
     let chain = link(previous, sequence, body);
-    let mut bytes = Vec::with_capacity(OVERHEAD + body.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&sequence.to_le_bytes());
-    bytes.extend_from_slice(&chain);
-    bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    bytes.extend_from_slice(body);
+    header[..4].copy_from_slice(MAGIC);
+    header[4..8].copy_from_slice(&length.to_le_bytes());
+    header[8..16].copy_from_slice(&sequence.to_le_bytes());
+    header[16..48].copy_from_slice(&chain);
+    header[48..52].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..52]);
+    header[52..].copy_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(TRAILER);
-    Some((bytes, chain))
+    Some(chain)
 }
 
 /// Reads what lies at `at` in a segment whose chain so far is `previous`.
@@ -206,16 +213,16 @@ fn link(previous: &Chain, sequence: u64, body: &[u8]) -> Chain {
 }
 
 const MAGIC: &[u8] = b"RJf1";
-const TRAILER: &[u8] = b"1fJR";
+pub(super) const TRAILER: &[u8] = b"1fJR";
 /// Magic, length, sequence, chain, checksum of the body, checksum of the header.
 const HEADER: usize = 4 + 4 + 8 + 32 + 4 + 4;
 /// Bytes of a frame beside its body.
-pub(crate) const OVERHEAD: usize = HEADER + 4;
+const OVERHEAD: usize = HEADER + 4;
 const SECTOR: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, encode, read};
+    use super::{Chain, Found, begin, finish, read};
     use proptest::prelude::*;
 
     fn body(seed: u8, length: usize) -> Vec<u8> {
@@ -225,11 +232,18 @@ mod tests {
             .collect()
     }
 
+    fn encode(previous: &Chain, sequence: u64, body: &[u8]) -> (Vec<u8>, Chain) {
+        let mut bytes = begin(body.len());
+        bytes.extend_from_slice(body);
+        let chain = finish(&mut bytes, previous, sequence).unwrap();
+        (bytes, chain)
+    }
+
     fn journal(lengths: &[usize]) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut chain, mut ends) = (Vec::new(), [0; 32], Vec::new());
         for (sequence, length) in lengths.iter().enumerate() {
             let sequence = u64::try_from(sequence).unwrap();
-            let (frame, next) = encode(&chain, sequence, &body(3, *length)).unwrap();
+            let (frame, next) = encode(&chain, sequence, &body(3, *length));
             bytes.extend_from_slice(&frame);
             ends.push(bytes.len());
             chain = next;

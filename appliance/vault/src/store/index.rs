@@ -5,6 +5,8 @@
 //! covers a crash, a power cut (sled's own `flush` is not durable on Linux), and a panic inside sled, which ends the process: the
 //! marker that allows the index to be used again is removed before sled opens it and comes back only when it was closed.
 //!
+//! The disk follows behind the acknowledgements (`applier`): what is not there yet is found in memory first.
+//!
 //! When sled fails while the vault runs, or the disk is too full for it to grow, the index moves to memory and reading goes on.
 
 use super::error::StoreError;
@@ -16,36 +18,125 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The index, wherever it lives.
+/// The index: what it has on disk or in memory, and what was acknowledged since the disk was brought up to date.
 #[derive(Debug)]
-pub(crate) enum Index {
-    Sled(SledIndex),
-    Memory(BTreeMap<Vec<u8>, Vec<u8>>),
+pub(crate) struct Index {
+    base: Base,
+    /// Newest, not on its way to disk yet.
+    fresh: Changes,
+    fresh_bytes: usize,
+    /// On its way to disk.
+    step: Option<Arc<Changes>>,
+    step_bytes: usize,
 }
 
+#[derive(Debug)]
+enum Base {
+    Sled(Arc<SledIndex>),
+    Memory(BTreeMap<RecordKey, Vec<u8>>),
+}
+
+/// Records as they are now; `None` for those that are no more.
+pub(crate) type Changes = BTreeMap<RecordKey, Option<Vec<u8>>>;
+
 impl Index {
-    pub(crate) fn apply(&mut self, mutation: &Mutation) -> Result<(), String> {
-        match (self, mutation) {
-            (Self::Sled(sled), Mutation::Put(key, value)) => sled.put(key.bytes(), value),
-            (Self::Sled(sled), Mutation::Delete(key)) => sled.delete(key.bytes()),
-            (Self::Memory(map), Mutation::Put(key, value)) => {
-                map.insert(key.bytes().to_vec(), value.clone());
+    pub(crate) const fn in_memory(records: BTreeMap<RecordKey, Vec<u8>>) -> Self {
+        Self::with(Base::Memory(records))
+    }
+
+    pub(crate) fn on_disk(sled: SledIndex) -> Self {
+        Self::with(Base::Sled(Arc::new(sled)))
+    }
+
+    const fn with(base: Base) -> Self {
+        Self {
+            base,
+            fresh: BTreeMap::new(),
+            fresh_bytes: 0,
+            step: None,
+            step_bytes: 0,
+        }
+    }
+
+    /// The database, where there is one.
+    pub(crate) fn sled(&self) -> Option<&SledIndex> {
+        match &self.base {
+            Base::Sled(sled) => Some(sled),
+            Base::Memory(_) => None,
+        }
+    }
+
+    /// Makes a change at once.
+    pub(crate) fn apply(&mut self, mutation: Mutation) -> Result<(), String> {
+        match (&mut self.base, mutation) {
+            (Base::Sled(sled), Mutation::Put(key, value)) => sled.set(key.bytes(), Some(&value)),
+            (Base::Sled(sled), Mutation::Delete(key)) => sled.set(key.bytes(), None),
+            (Base::Memory(map), Mutation::Put(key, value)) => {
+                map.insert(key, value);
                 Ok(())
             }
-            (Self::Memory(map), Mutation::Delete(key)) => {
-                map.remove(key.bytes());
+            (Base::Memory(map), Mutation::Delete(key)) => {
+                map.remove(&key);
                 Ok(())
             }
         }
     }
 
+    /// Makes a change in memory; the disk follows.
+    pub(crate) fn add(&mut self, mutation: Mutation) {
+        let (key, value) = match mutation {
+            Mutation::Put(key, value) => (key, Some(value)),
+            Mutation::Delete(key) => (key, None),
+        };
+        match (&mut self.base, value) {
+            (Base::Memory(map), Some(value)) => {
+                map.insert(key, value);
+            }
+            (Base::Memory(map), None) => {
+                map.remove(&key);
+            }
+            (Base::Sled(_), value) => {
+                self.fresh_bytes += ENTRY + value.as_ref().map_or(0, Vec::len);
+                if let Some(Some(old)) = self.fresh.insert(key, value) {
+                    self.fresh_bytes = self.fresh_bytes.saturating_sub(ENTRY + old.len());
+                }
+            }
+        }
+    }
+
+    /// Bytes that the disk is behind.
+    pub(crate) const fn pending(&self) -> usize {
+        self.fresh_bytes + self.step_bytes
+    }
+
+    /// What is to be brought to disk next, where there is something and nothing is on its way.
+    pub(crate) fn begin_step(&mut self) -> Option<(Arc<SledIndex>, Arc<Changes>, usize)> {
+        let Base::Sled(sled) = &self.base else { return None };
+        if self.step.is_some() || self.fresh.is_empty() {
+            return None;
+        }
+        let step = Arc::new(std::mem::take(&mut self.fresh));
+        self.step = Some(Arc::clone(&step));
+        self.step_bytes = std::mem::take(&mut self.fresh_bytes);
+        Some((Arc::clone(sled), step, self.step_bytes))
+    }
+
+    /// What was on its way has arrived.
+    pub(crate) fn end_step(&mut self) {
+        self.step = None;
+        self.step_bytes = 0;
+    }
+
     pub(crate) fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, String> {
-        match self {
-            Self::Sled(sled) => sled.get(key.bytes()),
-            Self::Memory(map) => Ok(map.get(key.bytes()).cloned()),
+        let step = self.step.as_ref().and_then(|step| step.get(key));
+        match (self.fresh.get(key).or(step), &self.base) {
+            (Some(changed), _) => Ok(changed.clone()),
+            (None, Base::Sled(sled)) => sled.get(key.bytes()),
+            (None, Base::Memory(map)) => Ok(map.get(key).cloned()),
         }
     }
 
@@ -59,32 +150,31 @@ impl Index {
         if range.start >= range.end {
             return Ok(Vec::new());
         }
-        let keyed = |key: &[u8], value| {
-            RecordKey::parse(key)
-                .map(|key| (key, value))
-                .ok_or_else(|| "an impossible key".to_owned())
-        };
-        match self {
-            Self::Sled(sled) => {
-                let iter = sled.records.range(range.start.to_vec()..range.end.to_vec());
-                let read = |item: sled::Result<(sled::IVec, sled::IVec)>| {
-                    let (key, first) = item.map_err(|error| error.to_string())?;
-                    keyed(&key, sled.assemble(&key, &first)?)
-                };
+        let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
+        match &self.base {
+            Base::Sled(sled) => {
+                let mut changed: BTreeMap<&RecordKey, &Option<Vec<u8>>> = BTreeMap::new();
+                if let Some(step) = &self.step {
+                    changed.extend(step.range::<[u8], _>(bounds));
+                }
+                changed.extend(self.fresh.range::<[u8], _>(bounds));
+                let stored = sled.records.range(range.start.to_vec()..range.end.to_vec());
                 if backwards {
-                    iter.rev().take(limit).map(read).collect()
+                    merge(sled, stored.rev(), changed.into_iter().rev(), limit, |one, other| {
+                        one > other
+                    })
                 } else {
-                    iter.take(limit).map(read).collect()
+                    merge(sled, stored, changed.into_iter(), limit, |one, other| one < other)
                 }
             }
-            Self::Memory(map) => {
-                let iter = map.range(range.start.to_vec()..range.end.to_vec());
-                let read = |(key, value): (&Vec<u8>, &Vec<u8>)| keyed(key, value.clone());
-                if backwards {
-                    iter.rev().take(limit).map(read).collect()
+            Base::Memory(map) => {
+                let iter = map.range::<[u8], _>(bounds);
+                let owned = |(key, value): (&RecordKey, &Vec<u8>)| (key.clone(), value.clone());
+                Ok(if backwards {
+                    iter.rev().take(limit).map(owned).collect()
                 } else {
-                    iter.take(limit).map(read).collect()
-                }
+                    iter.take(limit).map(owned).collect()
+                })
             }
         }
     }
@@ -115,6 +205,40 @@ impl Index {
     }
 }
 
+/// Merges what the database has with what changed since; a changed key hides the stored one. `earlier` is the order of both.
+fn merge<'a>(
+    sled: &SledIndex,
+    stored: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    changed: impl Iterator<Item = (&'a RecordKey, &'a Option<Vec<u8>>)>,
+    limit: usize,
+    earlier: impl Fn(&[u8], &[u8]) -> bool,
+) -> Result<Vec<(RecordKey, Vec<u8>)>, String> {
+    let mut found = Vec::new();
+    let mut changed = changed.peekable();
+    for item in stored {
+        let (key, first) = item.map_err(|error| error.to_string())?;
+        while let Some((new, value)) = changed.next_if(|(new, _)| earlier(new.bytes(), &key)) {
+            if found.len() == limit {
+                return Ok(found);
+            }
+            found.extend(value.as_ref().map(|value| (new.clone(), value.clone())));
+        }
+        if found.len() == limit {
+            return Ok(found);
+        }
+        if let Some((new, value)) = changed.next_if(|(new, _)| new.bytes() == &key[..]) {
+            found.extend(value.as_ref().map(|value| (new.clone(), value.clone())));
+        } else {
+            let parsed = RecordKey::parse(&key).ok_or_else(|| "an impossible key".to_owned())?;
+            found.push((parsed, sled.assemble(&key, &first)?));
+        }
+    }
+    let rest = changed.filter_map(|(new, value)| value.as_ref().map(|value| (new.clone(), value.clone())));
+    let room = limit.saturating_sub(found.len());
+    found.extend(rest.take(room));
+    Ok(found)
+}
+
 /// How many records an index holds, and the hash of them all.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Fingerprint {
@@ -125,7 +249,7 @@ pub(crate) struct Fingerprint {
 /// The index on disk.
 ///
 /// sled wants values under 4 KiB: a longer one is cut into parts, the first beside its number of parts in `records`, the others in
-/// `parts`. The store's lock keeps readers out while a record changes, so that parts never mix.
+/// `parts`. While a record changes here, its key is among the changes in memory and readers take it from there: parts never mix.
 pub(crate) struct SledIndex {
     database: sled::Db,
     records: sled::Tree,
@@ -180,6 +304,14 @@ impl SledIndex {
         match self.records.get(key).map_err(|error| error.to_string())? {
             Some(first) => self.assemble(key, &first).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// Puts a record, or deletes it. What readers see of it meanwhile is not for them: the caller hides it.
+    pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.delete(key),
         }
     }
 
@@ -334,3 +466,5 @@ const ROOM: u64 = 24 << 20;
 const CACHE: u64 = 32 << 20;
 const PART: usize = 3_500;
 const PAGE: usize = 256;
+/// What a record takes in memory beside its value, roughly.
+const ENTRY: usize = 128;

@@ -74,18 +74,19 @@ impl Active {
         })
     }
 
-    /// Writes and syncs one frame; what it holds is durable when this returns. `false` where the segment has no room for it.
-    pub(crate) fn append(&mut self, body: &[u8]) -> Result<bool, StoreError> {
-        if self.offset + (body.len() + frame::OVERHEAD) as u64 > SEGMENT {
+    /// Writes and syncs a frame that [`frame::begin`] began; what it holds is durable when this returns. `false` where the segment
+    /// has no room for it, and then nothing was done.
+    pub(crate) fn append(&mut self, frame: &mut Vec<u8>) -> Result<bool, StoreError> {
+        if self.offset + (frame.len() + frame::TRAILER.len()) as u64 > SEGMENT {
             return Ok(false);
         }
-        let (bytes, chain) = frame::encode(&self.position.chain, self.position.sequence, body)
+        let chain = frame::finish(frame, &self.position.chain, self.position.sequence)
             .ok_or(StoreError::Library("encode a frame"))?;
         self.file
-            .write_all_at(&bytes, self.offset)
+            .write_all_at(frame, self.offset)
             .map_err(StoreError::file("write", &self.path))?;
         self.file.sync_data().map_err(StoreError::file("sync", &self.path))?;
-        self.offset += bytes.len() as u64;
+        self.offset += frame.len() as u64;
         self.position = Position {
             sequence: self.position.sequence + 1,
             chain,

@@ -6,10 +6,11 @@
 
 use super::error::StoreError;
 use super::folder;
+use super::sealing::Sealing;
 use super::tree::{Name, RecordKey, Tree};
 use super::xaes::{KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH, Xaes};
 use hmac::{Hmac, KeyInit, Mac};
-use redan_hal::keys::{DeviceIdentity, KeyDevice, KeyError};
+use redan_hal::keys::DeviceIdentity;
 use redan_types::SecretBytes;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -36,33 +37,27 @@ impl Keyring {
     }
 
     /// Opens the keyring; `None` where there is none. Trees that a newer version of Redan brought get their keys.
-    pub(crate) fn open(folder: &Path, device: &dyn KeyDevice, writable: bool) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn open(folder: &Path, sealing: &dyn Sealing, writable: bool) -> Result<Option<Self>, StoreError> {
         let path = Self::path(folder);
         let Some(bytes) = folder::read(&path, FILE_LIMIT)? else {
             return Ok(None);
         };
         let mut file = KeyringFile::parse(&path, &bytes)?;
-        if file.device != *device.identity() {
-            return Err(StoreError::OtherDevice {
-                sealed_by: file.device,
-                present: *device.identity(),
-            });
-        }
-        let store_key = device
-            .unseal(&file.store_context(), &file.store_key)
-            .map_err(|error| match error {
-                KeyError::OtherDevice { sealed_by, present } => StoreError::OtherDevice { sealed_by, present },
-                other => StoreError::Device(other),
-            })?;
+        let secret = sealing.unseal(file.device, &file.store_context(), &file.store_key)?;
         let store_key =
-            xaes(&store_key).ok_or_else(|| StoreError::damaged(&path, 0, "the store key has a wrong length"))?;
+            xaes(&secret).ok_or_else(|| StoreError::damaged(&path, 0, "the store key has a wrong length"))?;
+        if writable && sealing.is_outdated(&file.store_key) {
+            file.device = sealing.identity();
+            file.store_key = sealing.seal(&file.store_context(), &secret)?;
+            folder::replace(&path, &file.encode()?)?;
+        }
         let missing: Vec<_> = Tree::ALL
             .into_iter()
             .filter(|tree| !file.trees.iter().any(|stored| stored.tree == tree.id()))
             .collect();
         if writable && !missing.is_empty() {
             for tree in missing {
-                file.add(tree, &store_key, device)?;
+                file.add(tree, &store_key, sealing)?;
             }
             folder::replace(&path, &file.encode()?)?;
         }
@@ -70,21 +65,21 @@ impl Keyring {
     }
 
     /// Makes the keyring of a new store, and the content of its file.
-    pub(crate) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<(Self, Vec<u8>), StoreError> {
+    pub(crate) fn create(folder: &Path, sealing: &dyn Sealing) -> Result<(Self, Vec<u8>), StoreError> {
         let mut store_id = [0; 16];
-        device.random(&mut store_id)?;
-        let store_key = random_key(device)?;
+        sealing.random(&mut store_id)?;
+        let store_key = random_key(sealing)?;
         let mut file = KeyringFile {
             store_id,
-            device: *device.identity(),
+            device: sealing.identity(),
             store_key_version: 1,
             store_key: Vec::new(),
             trees: Vec::new(),
         };
-        file.store_key = device.seal(&file.store_context(), &store_key)?;
+        file.store_key = sealing.seal(&file.store_context(), &store_key)?;
         let store_key = xaes(&store_key).ok_or(StoreError::Library("make the store key"))?;
         for tree in Tree::ALL {
-            file.add(tree, &store_key, device)?;
+            file.add(tree, &store_key, sealing)?;
         }
         Ok((file.unlock(&Self::path(folder), &store_key)?, file.encode()?))
     }
@@ -270,12 +265,12 @@ impl KeyringFile {
         .concat()
     }
 
-    fn add(&mut self, tree: Tree, store_key: &Xaes, device: &dyn KeyDevice) -> Result<(), StoreError> {
+    fn add(&mut self, tree: Tree, store_key: &Xaes, sealing: &dyn Sealing) -> Result<(), StoreError> {
         let wrap = |purpose, version| -> Result<Wrapped, StoreError> {
             let mut key = [0; KEY_LENGTH];
-            device.random(&mut key)?;
+            sealing.random(&mut key)?;
             let mut nonce = [0; NONCE_LENGTH];
-            device.random(&mut nonce)?;
+            sealing.random(&mut nonce)?;
             let context = self.key_context(tree.id(), purpose, version);
             let tag = store_key
                 .seal(&nonce, &context, &mut key)
@@ -322,9 +317,9 @@ impl KeyringFile {
     }
 }
 
-fn random_key(device: &dyn KeyDevice) -> Result<SecretBytes, StoreError> {
+fn random_key(sealing: &dyn Sealing) -> Result<SecretBytes, StoreError> {
     let mut key = vec![0; KEY_LENGTH];
-    device.random(&mut key)?;
+    sealing.random(&mut key)?;
     Ok(SecretBytes::new(key))
 }
 

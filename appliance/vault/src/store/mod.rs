@@ -4,40 +4,46 @@
 //! * `snapshot`: the whole store up to a segment, merged from the journal; what it covers of the journal is removed.
 //! * `index`: sled, to find records; can be made again from snapshot and journal at any time, and is after every disorderly end.
 //! * `keyring`, `xaes`: the envelope of keys, sealed by the key device; records are XAES-256-GCM, names keyed hashes.
-//! * `commit`: many callers share one sync.
+//! * `group`, `commit`: many callers share one sync. `applier`: the index follows behind them.
 //!
 //! It touches one folder, which it holds alone, and knows nothing of what the records mean. The vault's services call it from
-//! many threads. Order of locks: queue, never held with another; journal, then index, then `covered`, then
-//! `spare`.
+//! many threads. Order of locks: the queue's, never held with another; journal, then index, then `covered`, then
+//! `spare`; `behind`, last and alone.
 
+mod applier;
 mod commit;
 mod error;
 mod folder;
 mod frame;
+mod group;
 mod index;
 mod journal;
 mod keyring;
 mod mutation;
 mod open;
+mod sealing;
 mod snapshot;
 mod tree;
 mod xaes;
 
 pub use error::StoreError;
 pub use folder::StateFolder;
+pub(crate) use folder::{read as read_file, replace as replace_file};
+pub use group::{GroupCommit, Member, Place};
+pub use sealing::{Direct, Sealing};
 pub use tree::{Name, RecordKey, Tree};
 pub(crate) use xaes::{NONCE_LENGTH, TAG_LENGTH, Xaes};
 
+use applier::Behind;
 use index::{CleanMark, Index};
 use journal::Active;
 use keyring::Keyring;
 use mutation::Mutation;
-use open::{create, fill, open_index};
-use redan_hal::keys::KeyDevice;
+use open::{create, open_index};
 use snapshot::Covered;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -45,14 +51,15 @@ use zeroize::Zeroizing;
 #[derive(Debug)]
 pub struct Store {
     inner: Arc<Inner>,
-    maintenance: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Inner {
     folder: PathBuf,
+    store_id: [u8; 16],
     keyring: Keyring,
-    queue: Mutex<commit::Queue>,
-    turn: Condvar,
+    queue: GroupCommit<Vec<Mutation>, Result<(), commit::Refusal>>,
+    broken: Mutex<Option<String>>,
     /// `None` in a store opened read-only.
     journal: Mutex<Option<Active>>,
     index: RwLock<Index>,
@@ -62,6 +69,7 @@ struct Inner {
     work: Mutex<Option<Sender<Work>>>,
     /// Held while the next segment's file is made or used; the last of the locks.
     spare: Mutex<()>,
+    behind: Behind,
 }
 
 /// What was found when the store was opened.
@@ -104,6 +112,10 @@ pub struct Batch<'a> {
     mutations: Vec<Mutation>,
 }
 
+/// A record that is encrypted for its place and stands nowhere yet.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedRecord(Mutation);
+
 enum Work {
     /// This segment is now the active one.
     Rotated(u64),
@@ -118,17 +130,17 @@ impl Store {
     /// # Errors
     /// The store belongs to another device, a file is damaged where acknowledged data lies, or the disk fails. A corrupt record is
     /// no error here but an entry in the report: the others can be read.
-    pub fn open(state: &StateFolder, device: &dyn KeyDevice) -> Result<(Self, OpenReport), StoreError> {
+    pub fn open(state: &StateFolder, sealing: &dyn Sealing) -> Result<(Self, OpenReport), StoreError> {
         let folder = state.path().join(folder::STORE);
         let mut report = OpenReport::default();
         if state.writable() {
             folder::create(&folder)?;
         }
-        let keyring = match Keyring::open(&folder, device, state.writable())? {
+        let keyring = match Keyring::open(&folder, sealing, state.writable())? {
             Some(keyring) => keyring,
             None => {
                 report.created = true;
-                create(&folder, device)?
+                create(&folder, sealing)?
             }
         };
         let covered = snapshot::newest(&folder, keyring.store_id())?;
@@ -149,41 +161,41 @@ impl Store {
         report.read_only.clone_from(&read_only);
         let inner = Arc::new(Inner {
             folder,
+            store_id: *keyring.store_id(),
             keyring,
-            queue: Mutex::default(),
-            turn: Condvar::new(),
+            queue: GroupCommit::new(commit::GROUP),
+            broken: Mutex::default(),
             journal: Mutex::new(active),
             index: RwLock::new(opened.index),
             covered: Mutex::new(covered),
             notes: Mutex::default(),
             work: Mutex::default(),
             spare: Mutex::default(),
+            behind: Behind::default(),
         });
         if let Some(why) = read_only {
             inner.break_off(why);
-            return Ok((
-                Self {
-                    inner,
-                    maintenance: Mutex::default(),
-                },
-                report,
-            ));
+            let threads = Mutex::default();
+            return Ok((Self { inner, threads }, report));
         }
         let (work, todo) = channel();
         *inner.work.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
-        let keeper = Arc::clone(&inner);
-        let maintenance = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || keeper.keep(&todo))
-            .map_err(StoreError::file("start a thread for", &inner.folder))?;
+        let (keeper, applier) = (Arc::clone(&inner), Arc::clone(&inner));
+        let threads = vec![
+            start(&inner, "store", move || keeper.keep(&todo))?,
+            start(&inner, "index", move || applier.apply_behind())?,
+        ];
         inner.maintain(Work::Rotated(opened.last_segment + 1));
-        Ok((
-            Self {
-                inner,
-                maintenance: Mutex::new(Some(maintenance)),
-            },
-            report,
-        ))
+        let threads = Mutex::new(threads);
+        Ok((Self { inner, threads }, report))
+    }
+
+    /// Whether this opens the store in a locked state folder; changes nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_opened_by(state: &StateFolder, sealing: &dyn Sealing) -> Result<(), StoreError> {
+        Keyring::open(&state.path().join(folder::STORE), sealing, false).map(drop)
     }
 
     /// The value of a record; `None` where there is none.
@@ -226,6 +238,13 @@ impl Store {
         let start = RecordKey::new(tree, &numbers.start.to_be_bytes());
         let end = RecordKey::new(tree, &numbers.end.to_be_bytes());
         self.read(start.bytes(), end.bytes(), highest_first, limit)
+    }
+
+    /// Encrypts a record for a place, to be put there by [`Batch::add`]: for those who encrypt on several threads.
+    pub(crate) fn seal(&self, tree: Tree, name: Name<'_>, value: &[u8]) -> Result<SealedRecord, StoreError> {
+        let key = self.inner.keyring.locate(tree, name)?;
+        let sealed = self.inner.keyring.seal(tree, &key, name, value)?;
+        Ok(SealedRecord(Mutation::Put(key, sealed)))
     }
 
     /// Begins a set of changes.
@@ -271,16 +290,22 @@ impl Store {
     /// # Errors
     /// The index could not be made durable; nothing is lost, the next start builds it again.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.stop_maintenance();
+        // First, so that nothing is added behind the threads' backs.
         self.inner.break_off("it was closed".to_owned());
+        drop(self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner));
+        self.stop_threads();
         let journal = self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
-        let (Some(active), Index::Sled(sled)) = (journal.as_ref(), &*index) else {
+        let (Some(active), Some(sled)) = (journal.as_ref(), index.sled()) else {
             return Ok(());
         };
+        if index.pending() > 0 {
+            // The index on disk could not follow; the next start builds it again.
+            return Ok(());
+        }
         let fingerprint = index.visit(|_, _| ()).map_err(StoreError::Index)?;
         sled.sync(&index::path(&self.inner.folder)).map_err(StoreError::Index)?;
-        CleanMark::new(*self.inner.keyring.store_id(), &active.position(), fingerprint).write(&self.inner.folder)
+        CleanMark::new(self.inner.store_id, &active.position(), fingerprint).write(&self.inner.folder)
     }
 
     fn read(
@@ -304,18 +329,26 @@ impl Store {
         Ok(found.into_iter().map(open).collect())
     }
 
-    fn stop_maintenance(&self) {
+    fn stop_threads(&self) {
         self.inner.maintain(Work::Stop);
-        if let Some(thread) = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        self.inner.behind.stop();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic there has been reported by the panic itself.
             let _ = thread.join();
         }
     }
 }
 
+fn start(inner: &Inner, name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(StoreError::file("start a thread for", &inner.folder))
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
-        self.stop_maintenance();
+        self.stop_threads();
     }
 }
 
@@ -325,10 +358,14 @@ impl Batch<'_> {
     /// # Errors
     /// The name is longer than 65,535 bytes, or a library failed.
     pub fn put(&mut self, tree: Tree, name: Name<'_>, value: &[u8]) -> Result<(), StoreError> {
-        let key = self.store.inner.keyring.locate(tree, name)?;
-        let sealed = self.store.inner.keyring.seal(tree, &key, name, value)?;
-        self.mutations.push(Mutation::Put(key, sealed));
+        let sealed = self.store.seal(tree, name, value)?;
+        self.add(sealed);
         Ok(())
+    }
+
+    /// Puts a record that was encrypted before.
+    pub(crate) fn add(&mut self, record: SealedRecord) {
+        self.mutations.push(record.0);
     }
 
     /// Deletes a record; one that is not there is no error.
@@ -346,6 +383,7 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::ReadOnly`]: not acknowledged; [`StoreError::TooLarge`].
     pub fn commit(self) -> Result<(), StoreError> {
+        self.store.inner.keep_pace();
         self.store.inner.commit(self.mutations)
     }
 }
@@ -413,19 +451,11 @@ impl Inner {
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         match active {
             Some(active) if active > covered.segment + 1 => {
-                *covered = snapshot::advance(&self.folder, self.keyring.store_id(), &covered, active - 1)?;
+                *covered = snapshot::advance(&self.folder, &self.store_id, &covered, active - 1)?;
                 Ok(())
             }
             _ => Ok(()),
         }
-    }
-
-    /// Builds the index again, in memory, from snapshot and journal. The caller holds the journal, so that nothing is added.
-    fn index_in_memory(&self) -> Result<Index, StoreError> {
-        let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut index = Index::Memory(std::collections::BTreeMap::new());
-        fill(&self.folder, &self.keyring, &covered, &mut index)?;
-        Ok(index)
     }
 }
 

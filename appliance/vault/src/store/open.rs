@@ -5,9 +5,9 @@ use super::index::{self, CleanMark, Index, SledIndex};
 use super::journal::{self, Active};
 use super::keyring::Keyring;
 use super::mutation::Mutation;
+use super::sealing::Sealing;
 use super::snapshot::{self, Covered};
 use super::{OpenReport, folder};
-use redan_hal::keys::KeyDevice;
 use std::path::{Path, PathBuf};
 
 /// What opening the index found.
@@ -22,7 +22,7 @@ pub(super) struct Opened {
 
 /// Makes a new store. The keyring comes last: while it is missing, a first segment without content is what an interrupted
 /// creation left, and anything more means that the keyring was lost.
-pub(super) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, StoreError> {
+pub(super) fn create(folder: &Path, sealing: &dyn Sealing) -> Result<Keyring, StoreError> {
     let missing = || StoreError::KeyringMissing {
         path: Keyring::path(folder),
     };
@@ -34,7 +34,7 @@ pub(super) fn create(folder: &Path, device: &dyn KeyDevice) -> Result<Keyring, S
     if snapshot::exists(folder)? {
         return Err(missing());
     }
-    let (keyring, file) = Keyring::create(folder, device)?;
+    let (keyring, file) = Keyring::create(folder, sealing)?;
     Active::begin(
         folder,
         keyring.store_id(),
@@ -78,7 +78,7 @@ pub(super) fn open_index(
             }
         }
     };
-    let mut index = Index::Memory(std::collections::BTreeMap::new());
+    let mut index = Index::in_memory(std::collections::BTreeMap::new());
     if writable {
         if damaged {
             index::set_aside(folder)?;
@@ -96,14 +96,14 @@ pub(super) fn open_index(
             && index::has_room(folder, content)
             && let Ok(sled) = SledIndex::open(&index::path(folder))
         {
-            index = Index::Sled(sled);
+            index = Index::on_disk(sled);
         }
     }
-    let filled = fill(folder, keyring, covered, &mut index);
+    let filled = fill(folder, keyring.store_id(), covered, &mut index);
     let (replay, intact) = match filled {
         Err(StoreError::Index(_)) => {
-            index = Index::Memory(std::collections::BTreeMap::new());
-            fill(folder, keyring, covered, &mut index)?
+            index = Index::in_memory(std::collections::BTreeMap::new());
+            fill(folder, keyring.store_id(), covered, &mut index)?
         }
         other => other?,
     };
@@ -135,7 +135,7 @@ fn reuse(
     if !database.join("db").exists() {
         return Err("its database is missing".to_owned());
     }
-    let index = Index::Sled(SledIndex::open(&database)?);
+    let index = Index::on_disk(SledIndex::open(&database)?);
     let mut checked = OpenReport::default();
     let fingerprint = check(keyring, &index, &mut checked)?;
     if fingerprint != mark.fingerprint {
@@ -151,16 +151,16 @@ fn reuse(
 /// Fills an empty index from snapshot and journal; returns where the journal stands and whether the snapshot was intact.
 pub(super) fn fill(
     folder: &Path,
-    keyring: &Keyring,
+    store_id: &[u8; 16],
     covered: &Covered,
     index: &mut Index,
 ) -> Result<(journal::Replay, bool), StoreError> {
     let numbers = segments_after(folder, covered)?;
-    let intact = snapshot::read(folder, keyring.store_id(), covered.segment, |key, value| {
-        index.apply(&Mutation::Put(key, value)).map_err(StoreError::Index)
+    let intact = snapshot::read(folder, store_id, covered.segment, |key, value| {
+        index.apply(Mutation::Put(key, value)).map_err(StoreError::Index)
     })?;
-    let replay = journal::replay(folder, keyring.store_id(), &numbers, covered.position, |mutation| {
-        index.apply(&mutation).map_err(StoreError::Index)
+    let replay = journal::replay(folder, store_id, &numbers, covered.position, |mutation| {
+        index.apply(mutation).map_err(StoreError::Index)
     })?;
     Ok((replay, intact))
 }

@@ -125,6 +125,12 @@ impl RecordKey {
     }
 }
 
+impl std::borrow::Borrow<[u8]> for RecordKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().skip(1).try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod blocks;
 mod configuration;
+mod seal;
 mod session;
 mod state;
 
@@ -17,6 +18,7 @@ pub use configuration::{
     Candidate, Change, ChangeKind, Check, Commit, Confirm, Diff, DiffKind, DiffLine, Document, Mistake, Pending,
     Rollback, Version, VersionState,
 };
+pub use seal::{Seal, SealDetails, SealRecovery, SealShare};
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
 

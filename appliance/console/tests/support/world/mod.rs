@@ -236,6 +236,7 @@ impl World {
                 size: self.events.len() as u64,
                 root: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=".to_owned(),
                 key: "redan.example/audit+1f2e3d4c+AZq1mXk0tTn0".to_owned(),
+                inside: None,
                 checkpoint: now(),
                 mistakes: self.damage.clone(),
                 micros: 4_200,
@@ -249,6 +250,7 @@ impl World {
                 })
             }
             ConsoleVaultRequest::Traffic { after } => Reply::Traffic(self.seconds(after)),
+            ConsoleVaultRequest::Seal { .. } => Reply::Refused(VaultRefusal::Missing),
             ConsoleVaultRequest::Health => Reply::Health(VaultHealth {
                 device: "software (evaluation only)".to_owned(),
                 evaluation_only: true,

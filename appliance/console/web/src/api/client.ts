@@ -1,7 +1,7 @@
 // The one place that talks to the API. Every answer is either the value or a `Refused` with the appliance's own words.
 import type {
   ApiKey, AuditPage, Block, Candidate, Check, Commit, Diff, Document, Failure, IssuedApiKey, Login, Mistake, NewApiKey, NewBlock, NewUser,
-  OneTimePassword, OpenSession, Overview, PasswordChange, Pending, Rollback, Session, User, UserChange, Verification, Version,
+  OneTimePassword, OpenSession, Overview, PasswordChange, Pending, Rollback, Seal, SealShare, Session, User, UserChange, Verification, Version,
 } from "./types";
 
 /** An error that the API answered, or that kept it from answering (`unreachable`). */
@@ -69,6 +69,8 @@ export const api = {
   login: (login: Login) => post<Session>("/login", login),
   logout: () => post<void>("/logout"),
   session: () => get<Session | null>("/session"),
+  seal: () => get<Seal>("/seal"),
+  unseal: (share: SealShare) => post<Seal>("/seal/unseal", share),
   password: (change: PasswordChange) => post<Session>("/password", change),
   sessions: () => get<OpenSession[]>("/sessions"),
   endSession: (id: string) => remove<void>(`/sessions/${part(id)}`),

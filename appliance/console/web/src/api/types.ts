@@ -572,6 +572,70 @@ p50_us: number,
  */
 p99_us: number, };
 
+export type Seal = { 
+/**
+ * Why the vault is sealed; absent while it is open.
+ */
+sealed: string | null, 
+/**
+ * How many shares of the recovery are needed; 1 for a recovery key, absent where there is no recovery.
+ */
+threshold: number | null, 
+/**
+ * How many were brought so far.
+ */
+gathered: number, };
+
+export type SealDetails = { 
+/**
+ * Why the vault is sealed; absent while it is open.
+ */
+sealed: string | null, 
+/**
+ * The key device; absent where it does not answer.
+ */
+device: string | null, 
+/**
+ * What the store is sealed to.
+ */
+sealed_to: string, 
+/**
+ * Whether the vault opens by itself at a start.
+ */
+automatic: boolean, 
+/**
+ * The recovery, where there is one.
+ */
+recovery: SealRecovery | null, 
+/**
+ * How many shares were brought so far.
+ */
+gathered: number, };
+
+export type SealRecovery = { 
+/**
+ * Its number: shares of different ones do not go together.
+ */
+generation: number, 
+/**
+ * How many shares there are.
+ */
+shares: number, 
+/**
+ * How many of them open the vault.
+ */
+threshold: number, 
+/**
+ * When it was made.
+ */
+made: string, };
+
+export type SealShare = { 
+/**
+ * As it was written down.
+ */
+share: string, };
+
 export type Service = { 
 /**
  * Its name.

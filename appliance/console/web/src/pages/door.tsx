@@ -1,8 +1,9 @@
-// Sign in, and the change of a one-time password.
+// Sign in, the change of a one-time password, and the unsealing of the vault, which comes before everything.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { api, words } from "../api/client";
+import type { Seal } from "../api/types";
 import { Icon, Mark, Note } from "../parts/basics";
 import { doorNote, leave, session } from "../state/session";
 
@@ -18,7 +19,60 @@ const Panel = ({ title, children }: { title: string; children: ComponentChildren
   </main>
 );
 
+/** Between two looks at whether the vault is open, in milliseconds: others may bring their shares elsewhere. */
+const LOOK = 5_000;
+
 export function Door() {
+  const seal = useSignal<Seal | null>(null);
+  useEffect(() => {
+    const look = () => api.seal().then((now) => (seal.value = now), () => {});
+    void look();
+    const timer = setInterval(() => void look(), LOOK);
+    return () => clearInterval(timer);
+  }, []);
+  return seal.value?.sealed ? <Sealed seal={seal.value} changed={(now) => (seal.value = now)} /> : <SignIn />;
+}
+
+function Sealed({ seal, changed }: { seal: Seal; changed: (now: Seal) => void }) {
+  const share = useSignal("");
+  const error = useSignal<string | null>(null);
+  const busy = useSignal(false);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    document.title = "Sealed · Redan";
+    field.current?.focus();
+  }, []);
+  const needed = seal.threshold ?? 0;
+  const bring = async (event: Event) => {
+    event.preventDefault();
+    busy.value = true;
+    error.value = null;
+    try {
+      changed(await api.unseal({ share: share.value }));
+    } catch (failure) {
+      error.value = words(failure);
+    } finally {
+      share.value = "";
+      busy.value = false;
+    }
+  };
+  return (
+    <Panel title="The vault is sealed">
+      <form onSubmit={bring}>
+        {error.value ? <Note tone="crit" role="alert">{error.value}</Note> : <Note role="status">{seal.sealed}</Note>}
+        {needed === 0 && <p>No recovery was made for this store: only its key device opens it.</p>}
+        {needed > 0 && <>
+          <div class="field"><label for="share">{needed === 1 ? "Recovery key" : `Share ${seal.gathered + 1} of ${needed}`}</label>
+            <input class="input" id="share" ref={field} type="password" autocomplete="off" spellcheck={false} required maxLength={512}
+              value={share.value} onInput={(event) => (share.value = event.currentTarget.value)} /></div>
+          <button class="btn primary" disabled={busy.value}>{busy.value ? "Opening" : "Unseal"}</button>
+        </>}
+      </form>
+    </Panel>
+  );
+}
+
+function SignIn() {
   const name = useSignal("");
   const password = useSignal("");
   const error = useSignal<string | null>(null);

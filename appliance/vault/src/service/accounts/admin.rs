@@ -313,7 +313,7 @@ impl Accounts {
 }
 
 impl Model {
-    fn may_administrate(&self, vouched: Vouched, actor: &Actor) -> Result<(), &'static str> {
+    pub(super) fn may_administrate(&self, vouched: Vouched, actor: &Actor) -> Result<(), &'static str> {
         let allowed = match (vouched, actor) {
             // The operators' socket is root's.
             (Vouched::Manager, Actor::Operator { .. }) => true,

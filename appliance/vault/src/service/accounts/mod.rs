@@ -227,6 +227,12 @@ impl Accounts {
         self.model().acting(vouched, actor, now)
     }
 
+    /// Whether an actor may administrate now.
+    pub(crate) fn may_administrate(&self, vouched: Vouched, actor: &Actor) -> Result<(), VaultError> {
+        let allowed = self.model().may_administrate(vouched, actor);
+        allowed.map_err(|why| VaultError::Refused(why.to_owned()))
+    }
+
     /// Stores when sessions and keys were used last, and forgets the sessions that have ended. Called now and then.
     pub(crate) fn keep_house(&self, now: Timestamp) -> Result<(), VaultError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,7 +34,7 @@ impl Bench {
     fn open(&self) -> Open {
         let state = StateFolder::lock(self.folder.path()).unwrap();
         let device: Arc<dyn KeyDevice> = Arc::new(SoftwareDevice::open(self.folder.path()).unwrap());
-        let store = Arc::new(Store::open(&state, &*device).unwrap().0);
+        let store = Arc::new(Store::open(&state, &crate::store::Direct(&*device)).unwrap().0);
         let audit = Arc::new(AuditLog::open(Arc::clone(&store), device).unwrap().0);
         let (accounts, notes) = Accounts::open(store, Arc::clone(&audit)).unwrap();
         assert_eq!(notes, [""; 0]);

@@ -3,11 +3,12 @@
 use super::VERSION;
 use crate::service::VaultError;
 use crate::service::change::{decode, encode};
-use crate::store::{Batch, NONCE_LENGTH, Name, TAG_LENGTH, Tree, Xaes};
+use crate::store::{Batch, NONCE_LENGTH, Name, SealedRecord, Store, TAG_LENGTH, Tree, Xaes};
 use redan_audit::{ActorKind, Entry, EntryError, Frontier, Hash, Leaf, LeafHeader, Opening, leaf_hash};
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditedRequest, Outcome};
 use redan_types::{IncidentId, Process, RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// An event in canonical form, waiting for its place.
 #[derive(Debug)]
@@ -17,11 +18,20 @@ pub(super) struct Prepared {
     plaintext: Vec<u8>,
 }
 
+/// An event on its way into the log: its caller seals it for the place that it will probably have; whoever writes for the group
+/// takes that, or seals it again where the place is another one.
+#[derive(Debug)]
+pub(super) struct Draft {
+    prepared: Prepared,
+    ahead: OnceLock<Placed>,
+}
+
 /// An entry with its place.
 #[derive(Debug)]
-pub(super) struct Sealed {
+struct Placed {
     sequence: u64,
-    record: StoredEntry,
+    hash: Hash,
+    record: SealedRecord,
 }
 
 /// An entry as it is stored. The hash beside the leaf lets a damaged leaf be named, and the tree be read without the leaves.
@@ -53,7 +63,7 @@ impl Prepared {
         })
     }
 
-    pub(super) fn seal(&self, sequence: u64, cipher: &Xaes) -> Result<Sealed, VaultError> {
+    fn seal(&self, store: &Store, sequence: u64, cipher: &Xaes) -> Result<Placed, VaultError> {
         let mut random = [0; 32 + 32 + NONCE_LENGTH];
         getrandom::fill(&mut random).map_err(|_| VaultError::Form("the kernel gives no random bytes"))?;
         let (mut salt, mut opening, mut nonce) = ([0; 32], [0; 32], [0; NONCE_LENGTH]);
@@ -72,26 +82,66 @@ impl Prepared {
         let leaf = leaf
             .to_bytes()
             .map_err(|error| VaultError::Refused(error.to_string()))?;
-        let hash = leaf_hash(&leaf).0;
-        Ok(Sealed {
+        let hash = leaf_hash(&leaf);
+        let stored = StoredEntry {
+            person: self.person.clone(),
+            leaf,
+            hash: hash.0,
+        };
+        Ok(Placed {
             sequence,
-            record: StoredEntry {
-                person: self.person.clone(),
-                leaf,
-                hash,
-            },
+            hash,
+            record: store.seal(Tree::AuditEntries, Name::Number(sequence), &encode(VERSION, &stored)?)?,
         })
+    }
+
+    /// Bytes that it takes in a group, roughly.
+    pub(super) const fn weight(&self) -> usize {
+        self.plaintext.len() + OVERHEAD
     }
 }
 
-impl Sealed {
-    pub(super) fn add_to(&self, batch: &mut Batch<'_>, frontier: &mut Frontier) -> Result<(), VaultError> {
-        batch.put(
-            Tree::AuditEntries,
-            Name::Number(self.sequence),
-            &encode(VERSION, &self.record)?,
-        )?;
-        frontier.append(Hash(self.record.hash));
+impl Draft {
+    pub(super) const fn new(prepared: Prepared) -> Self {
+        Self {
+            prepared,
+            ahead: OnceLock::new(),
+        }
+    }
+
+    /// Whom it concerns.
+    pub(super) fn person(&self) -> &str {
+        &self.prepared.person
+    }
+
+    /// Seals it for the place that it will probably have. What fails here is done again, and told, by whoever writes.
+    pub(super) fn seal_ahead(&self, store: &Store, sequence: u64, cipher: &Xaes) {
+        if let Ok(placed) = self.prepared.seal(store, sequence, cipher) {
+            // Set once, by the caller itself.
+            let _ = self.ahead.set(placed);
+        }
+    }
+
+    /// Adds it to a change, in the next place of the tree.
+    pub(super) fn add_to(
+        &self,
+        store: &Store,
+        batch: &mut Batch<'_>,
+        frontier: &mut Frontier,
+        cipher: &Xaes,
+    ) -> Result<(), VaultError> {
+        let sequence = frontier.size();
+        match self.ahead.get() {
+            Some(placed) if placed.sequence == sequence => {
+                batch.add(placed.record.clone());
+                frontier.append(placed.hash);
+            }
+            _ => {
+                let placed = self.prepared.seal(store, sequence, cipher)?;
+                batch.add(placed.record);
+                frontier.append(placed.hash);
+            }
+        }
         Ok(())
     }
 }
@@ -250,6 +300,8 @@ const PROCESSES: [Process; 9] = [
     Process::Update,
     Process::Vault,
 ];
+/// Bytes of a stored entry beside its plaintext: header, opening, nonces, tags, person, lengths.
+const OVERHEAD: usize = 512;
 const NAME: usize = 256;
 const PATH: usize = 1_024;
 const MESSAGE: usize = 4_096;

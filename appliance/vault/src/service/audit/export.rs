@@ -1,12 +1,11 @@
 //! Exports, handed on in parts.
 
 use super::entries::StoredEntry;
-use super::{AuditLog, Signed, VERSION};
+use super::{AuditLog, Signed};
 use crate::service::VaultError;
-use crate::service::change::decode;
 use crate::store::{Name, Tree};
+use redan_audit::Hash;
 use redan_audit::export::{ExportError, ExportWriter};
-use redan_audit::{Frontier, Hash};
 use redan_ipc::messages::audit::ExportPart;
 use redan_types::Timestamp;
 
@@ -31,8 +30,14 @@ impl AuditLog {
                 // The last checkpoint of an export covers all of it.
                 self.checkpoint(now)?;
                 let end = self.live().checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-                let writer = ExportWriter::begin(Vec::new(), &self.key, &[], &Frontier::new(), end).map_err(failed)?;
-                Export { writer, next: 0, end }
+                let start = self.sealed().frontier()?;
+                let (key, others) = (&self.keys.common, self.keys.published());
+                let writer = ExportWriter::begin(Vec::new(), key, &others, &start, end).map_err(failed)?;
+                Export {
+                    writer,
+                    next: start.size(),
+                    end,
+                }
             }
             Some(export) if export.next == from => export,
             _ => {
@@ -83,7 +88,7 @@ impl AuditLog {
             .entry(number, Hash(stored.hash), &stored.leaf, shown)
             .map_err(failed)?;
         if let Some(bytes) = self.store.get(Tree::AuditCheckpoints, Name::Number(number + 1))? {
-            let signed: Signed = decode(VERSION, &bytes)?;
+            let signed = Signed::read(&bytes, &*self.device)?;
             writer.checkpoint(&signed.note).map_err(failed)?;
         }
         Ok(())

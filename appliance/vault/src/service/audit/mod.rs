@@ -6,34 +6,47 @@
 
 mod entries;
 mod export;
+mod keys;
 mod search;
+mod segments;
 mod verify;
 
 pub(crate) use export::Export;
 
 use super::VaultError;
 use super::change::{Change, decode, encode};
-use crate::store::{Name, Store, Tree, Xaes};
-use entries::Prepared;
-use redan_audit::{Checkpoint, Frontier, Hash, LogKey};
-use redan_hal::keys::{Algorithm, KeyDevice};
+use crate::store::{GroupCommit, Member, Name, Store, Tree, Xaes};
+use entries::{Draft, Prepared};
+use keys::Keys;
+use redan_audit::note::SignError;
+use redan_audit::{Checkpoint, CheckpointError, Frontier, Hash};
+use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, KeyError, Operation};
 use redan_ipc::messages::audit::AuditEvent;
 use redan_ipc::messages::vault::VaultRefusal;
-use redan_types::{KeyId, SecretBytes, Timestamp};
+use redan_types::{SecretBytes, Timestamp};
+use segments::Segments;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The log.
 #[derive(Debug)]
 pub(crate) struct AuditLog {
     store: Arc<Store>,
     device: Arc<dyn KeyDevice>,
-    key: LogKey,
-    signer: KeyId,
-    // Lock order: `queue` alone; `live`, then `people`.
-    queue: Mutex<Queue>,
-    turn: Condvar,
+    keys: Keys,
+    /// What was sealed and given up.
+    segments: Mutex<Segments>,
+    /// One checkpoint at a time. Held while the device is asked, which may take its time; appending goes on meanwhile.
+    checkpointing: Mutex<()>,
+    queue: GroupCommit<Arc<Job>, Result<(), VaultRefusal>>,
+    /// What is to be added to the number of events that joined the queue before one to get its place in the tree. Right unless a
+    /// group is refused meanwhile: it only spares the one who writes for a group the sealing of all its entries.
+    offset: AtomicU64,
+    // Lock order: `live`, then `people`; neither is held while joining the queue.
     live: Mutex<Live>,
     people: Mutex<HashMap<String, Arc<Xaes>>>,
 }
@@ -45,17 +58,11 @@ struct Live {
     checkpoint: Option<Signed>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    writing: bool,
-}
-
+/// What one caller wants recorded.
 #[derive(Debug)]
-struct Waiting {
-    entries: Vec<Prepared>,
+struct Job {
+    entries: Vec<Draft>,
     changes: Vec<Change>,
-    outcome: Arc<OnceLock<Result<(), VaultRefusal>>>,
 }
 
 /// A checkpoint as it is stored.
@@ -63,15 +70,60 @@ struct Waiting {
 struct Signed {
     size: u64,
     time: Timestamp,
+    /// As the checkpoint says it: it goes on counting where another device's counter begins anew.
+    counter: Option<u64>,
+    /// The highest one that any checkpoint said.
+    reached: u64,
+    /// The device that counted, and what it said itself.
+    device: DeviceIdentity,
+    counted: u64,
+    note: String,
+    /// The device's own statement that its counter had this value when it was given the hash of the checkpoint's text.
+    certified: Option<Attestation>,
+}
+
+/// As it was stored before there were devices without a counter.
+#[derive(Deserialize)]
+struct FirstSigned {
+    size: u64,
+    time: Timestamp,
     counter: u64,
     note: String,
 }
 
-/// The log's name and key as they are stored.
-#[derive(Debug, Deserialize, Serialize)]
-struct Identity {
-    origin: String,
-    key: KeyId,
+impl Signed {
+    /// Reads a stored one. One of the first form was counted by a software device, the only kind there was; it is taken to be the
+    /// present one where that is of this kind.
+    fn read(bytes: &[u8], device: &dyn KeyDevice) -> Result<Self, VaultError> {
+        if bytes.first() != Some(&VERSION) {
+            return decode(SIGNED, bytes);
+        }
+        let FirstSigned {
+            size,
+            time,
+            counter,
+            note,
+        } = decode(VERSION, bytes)?;
+        let present = *device.identity();
+        let unknown = DeviceIdentity {
+            kind: DeviceKind::Software,
+            id: [0; 16],
+        };
+        Ok(Self {
+            size,
+            time,
+            counter: Some(counter),
+            reached: counter,
+            device: if present.kind == DeviceKind::Software {
+                present
+            } else {
+                unknown
+            },
+            counted: counter,
+            note,
+            certified: None,
+        })
+    }
 }
 
 /// The tree's state as it is stored with every group.
@@ -84,17 +136,8 @@ struct Head {
 impl AuditLog {
     /// Opens the log, or begins one. Returns what does not fit together, in words: each is a sign of tampering or a damaged disk.
     pub(crate) fn open(store: Arc<Store>, device: Arc<dyn KeyDevice>) -> Result<(Self, Vec<String>), VaultError> {
-        let identity = match store.get(Tree::State, Name::Secret(IDENTITY))? {
-            Some(bytes) => decode(VERSION, &bytes)?,
-            None => begin(&store, &*device)?,
-        };
-        let public = device.public_key(identity.key)?;
-        let raw = public
-            .raw
-            .as_slice()
-            .try_into()
-            .map_err(|_| VaultError::Form("the log's key is no Ed25519 key"))?;
-        let key = LogKey::new(&identity.origin, raw).map_err(|error| VaultError::Refused(error.to_string()))?;
+        let (keys, mut notes) = Keys::open(&store, &device)?;
+        let segments = Segments::read(&store)?;
         let head = match store.get(Tree::State, Name::Secret(HEAD))? {
             Some(bytes) => decode(VERSION, &bytes)?,
             None => Head {
@@ -104,7 +147,6 @@ impl AuditLog {
         };
         let frontier = Frontier::from_hashes(head.size, head.frontier.into_iter().map(Hash).collect())
             .map_err(|error| VaultError::Refused(error.to_string()))?;
-        let mut notes = Vec::new();
         let last = store
             .numbered(Tree::AuditEntries, 0..u64::MAX, true, 1)?
             .into_iter()
@@ -126,20 +168,12 @@ impl AuditLog {
             .into_iter()
             .next();
         let checkpoint: Option<Signed> = match newest {
-            Some(record) => Some(decode(VERSION, &record?.value)?),
+            Some(record) => Some(Signed::read(&record?.value, &*device)?),
             None => None,
         };
-        let counter = device.counter()?;
-        let signed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.counter);
-        // One ahead is a crash between counting and storing; more, or less, is another state of the disk or of the device.
-        if !(signed..=signed + 1).contains(&counter) {
-            notes.push(format!(
-                "the key device's counter is {counter}, the audit log's last checkpoint says {signed}: an older state of the store \
-                 or of the device was restored"
-            ));
-        }
+        notes.extend(compare_counter(&*device, checkpoint.as_ref())?);
         if let Some(checkpoint) = &checkpoint {
-            match Checkpoint::open(&checkpoint.note, &key) {
+            match open_by_any(&checkpoint.note, &keys) {
                 Ok(opened) if opened.size > head.size => notes.push(format!(
                     "the audit log has {} entries, its last checkpoint was signed over {}: the end is missing",
                     head.size, opened.size
@@ -154,13 +188,17 @@ impl AuditLog {
         let log = Self {
             store,
             device,
-            key,
-            signer: identity.key,
-            queue: Mutex::default(),
-            turn: Condvar::new(),
+            keys,
+            segments: Mutex::new(segments),
+            checkpointing: Mutex::default(),
+            queue: GroupCommit::new(GROUP),
+            offset: AtomicU64::new(frontier.size()),
             live: Mutex::new(Live { frontier, checkpoint }),
             people: Mutex::default(),
         };
+        if log.store.unwritable().is_none() {
+            log.sweep()?;
+        }
         Ok((log, notes))
     }
 
@@ -176,52 +214,52 @@ impl AuditLog {
             )));
         }
         let entries = events.iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        let outcome = Arc::new(OnceLock::new());
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.waiting.push(Waiting {
-            entries,
+        let weight =
+            entries.iter().map(Prepared::weight).sum::<usize>() + changes.iter().map(Change::weight).sum::<usize>();
+        let job = Arc::new(Job {
+            entries: entries.into_iter().map(Draft::new).collect(),
             changes,
-            outcome: Arc::clone(&outcome),
         });
-        loop {
-            if let Some(outcome) = outcome.get() {
-                return outcome.clone();
+        let place = self.queue.join(Arc::clone(&job), weight, job.entries.len() as u64);
+        self.seal_ahead(&job, place.before);
+        self.queue
+            .finish(&place, |group| self.write(group).map_err(VaultRefusal::from))
+    }
+
+    /// Seals a caller's entries on its own thread, for the places that they will probably have.
+    fn seal_ahead(&self, job: &Job, before: u64) {
+        let first = self.offset.load(Ordering::Relaxed).wrapping_add(before);
+        for (draft, sequence) in job.entries.iter().zip(first..) {
+            let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = people.get(draft.person()).map(Arc::clone);
+            drop(people);
+            if let Some(cipher) = known {
+                draft.seal_ahead(&self.store, sequence, &cipher);
             }
-            if queue.writing {
-                queue = self.turn.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.writing = true;
-            let count = queue.waiting.len().min(GROUP);
-            let group: Vec<_> = queue.waiting.drain(..count).collect();
-            drop(queue);
-            let result = self.write(&group).map_err(VaultRefusal::from);
-            queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.writing = false;
-            for waiting in group {
-                // Each is set once: a group is taken out of the queue by one writer.
-                let _ = waiting.outcome.set(result.clone());
-            }
-            self.turn.notify_all();
         }
     }
 
-    fn write(&self, group: &[Waiting]) -> Result<(), VaultError> {
+    fn write(&self, group: &[Member<Arc<Job>>]) -> Result<(), VaultError> {
         let mut live = self.live();
+        let result = self.write_after(&mut live, group);
+        if let Some(last) = group.last() {
+            let joined = last.before + last.job.entries.len() as u64;
+            self.offset
+                .store(live.frontier.size().wrapping_sub(joined), Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn write_after(&self, live: &mut Live, group: &[Member<Arc<Job>>]) -> Result<(), VaultError> {
         let mut frontier = live.frontier.clone();
         let mut batch = self.store.batch();
         let mut strangers = HashMap::new();
-        for waiting in group {
-            for entry in &waiting.entries {
-                let cipher = self.cipher(&entry.person, &mut strangers)?;
-                entry
-                    .seal(frontier.size(), &cipher)?
-                    .add_to(&mut batch, &mut frontier)?;
+        for Member { job, .. } in group {
+            for draft in &job.entries {
+                let cipher = self.cipher(draft.person(), &mut strangers)?;
+                draft.add_to(&self.store, &mut batch, &mut frontier, &cipher)?;
             }
-            waiting
-                .changes
-                .iter()
-                .try_for_each(|change| change.add_to(&mut batch))?;
+            job.changes.iter().try_for_each(|change| change.add_to(&mut batch))?;
         }
         if frontier.size() != live.frontier.size() {
             let head = Head {
@@ -235,7 +273,6 @@ impl AuditLog {
         }
         batch.commit()?;
         live.frontier = frontier;
-        drop(live);
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         if people.len() + strangers.len() > PEOPLE {
             people.clear();
@@ -255,7 +292,8 @@ impl AuditLog {
             return Ok(known);
         }
         let mut key = vec![0; 32];
-        self.device.random(&mut key)?;
+        // Of the system, not of the device: nobody's entry waits for hardware.
+        getrandom::fill(&mut key).map_err(|_| VaultError::Form("the system gives no random bytes"))?;
         let key = SecretBytes::new(key);
         let made = Arc::new(cipher(&key)?);
         strangers.insert(person.to_owned(), key);
@@ -289,46 +327,78 @@ impl AuditLog {
         self.live().checkpoint.as_ref().map(|checkpoint| checkpoint.time)
     }
 
+    /// Signs a checkpoint now and then: at once where the device's counter costs nothing, else at most once a minute, for
+    /// memory that survives a power cut wears.
+    pub(crate) fn checkpoint_in_time(&self, now: Timestamp) -> Result<(), VaultError> {
+        let wears = self.device.capabilities().counter_survives_restore;
+        let recent = |last: Timestamp| last <= now && now.since(last) < COUNTING;
+        if wears && self.checkpointed().is_some_and(recent) {
+            return Ok(());
+        }
+        self.checkpoint(now)
+    }
+
     /// Signs a checkpoint over what the log holds now, unless the last one covers it.
     pub(crate) fn checkpoint(&self, now: Timestamp) -> Result<(), VaultError> {
-        let mut live = self.live();
-        let size = live.frontier.size();
-        if live
-            .checkpoint
-            .as_ref()
-            .is_some_and(|checkpoint| checkpoint.size == size)
-        {
+        let _one = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Live { frontier, checkpoint } = self.live().clone();
+        let size = frontier.size();
+        if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.size == size) {
             return Ok(());
         }
         if let Some(why) = self.store.unwritable() {
             return Err(VaultError::Unwritable(why));
         }
-        let counter = self.device.increment()?;
-        let checkpoint = Checkpoint {
-            origin: self.key.name().to_owned(),
+        let device = *self.device.identity();
+        let (counter, counted, reached) = if self.device.capabilities().offers(Operation::Count) {
+            let counted = self.device.increment()?;
+            let counter = match &checkpoint {
+                Some(last) if last.device == device => last.counter.map_or(counted, |said| {
+                    said.saturating_sub(last.counted).saturating_add(counted)
+                }),
+                // Another device's counter begins anew; what the log says never goes back.
+                Some(last) => last.reached.saturating_add(1).max(counted),
+                None => counted,
+            };
+            (Some(counter), counted, counter)
+        } else {
+            (None, 0, checkpoint.as_ref().map_or(0, |last| last.reached))
+        };
+        let statement = Checkpoint {
+            origin: self.keys.common.name().to_owned(),
             size,
-            root: live.frontier.root(),
+            root: frontier.root(),
             counter,
         };
-        let sign = |text: &[u8]| -> Result<[u8; 64], VaultError> {
-            let signature = self.device.sign(self.signer, text)?;
-            signature
-                .try_into()
-                .map_err(|_| VaultError::Form("the device's signature has a wrong length"))
+        let note = statement
+            .sign(&self.keys.common, |text| self.keys.sign(text))
+            .map_err(unsigned)?;
+        let note = match &self.keys.inside {
+            Some((key, id)) => key
+                .cosign(&note, |text| self.device.sign(*id, text).map_err(VaultError::from))
+                .map_err(unsigned)?,
+            None => note,
         };
-        let note = checkpoint
-            .sign(&self.key, sign)
-            .map_err(|error| VaultError::Refused(error.to_string()))?;
+        let certified = if self.device.capabilities().offers(Operation::CertifyCounter) {
+            let subject = Sha256::digest(statement.text().as_bytes()).into();
+            Some(self.device.certify_counter(&subject)?)
+        } else {
+            None
+        };
         let signed = Signed {
             size,
             time: now,
             counter,
+            reached,
+            device,
+            counted,
             note,
+            certified,
         };
         let mut batch = self.store.batch();
-        batch.put(Tree::AuditCheckpoints, Name::Number(size), &encode(VERSION, &signed)?)?;
+        batch.put(Tree::AuditCheckpoints, Name::Number(size), &encode(SIGNED, &signed)?)?;
         batch.commit()?;
-        live.checkpoint = Some(signed);
+        self.live().checkpoint = Some(signed);
         Ok(())
     }
 
@@ -338,18 +408,52 @@ impl AuditLog {
     }
 }
 
-fn begin(store: &Store, device: &dyn KeyDevice) -> Result<Identity, VaultError> {
-    let key = device.generate(Algorithm::Ed25519)?;
-    let mut mark = [0; 4];
-    device.random(&mut mark)?;
-    let identity = Identity {
-        origin: format!("redan-{:08x}/audit", u32::from_be_bytes(mark)),
-        key,
+/// What the device's counter says about the log that was found: in words where it does not fit.
+fn compare_counter(device: &dyn KeyDevice, last: Option<&Signed>) -> Result<Option<String>, VaultError> {
+    if !device.capabilities().offers(Operation::Count) {
+        return Ok(Some(
+            "the key device has no counter: the audit log is not tied to one, and an older copy of the whole store would not show"
+                .to_owned(),
+        ));
+    }
+    let counter = match device.counter() {
+        Err(error @ KeyError::CounterLost { .. }) => return Ok(Some(error.to_string())),
+        other => other?,
     };
-    let mut batch = store.batch();
-    Change::put(Tree::State, IDENTITY, VERSION, &identity)?.add_to(&mut batch)?;
-    batch.commit()?;
-    Ok(identity)
+    let Some(last) = last else {
+        // A store that is made on a device that has counted before, or one whose log was taken away.
+        return Ok(None);
+    };
+    if last.device != *device.identity() || last.counter.is_none() {
+        return Ok(Some(
+            "the audit log's last checkpoint was counted by another key device, so that an older copy of it would not show"
+                .to_owned(),
+        ));
+    }
+    let signed = last.counted;
+    // One ahead is a crash between counting and storing; more, or less, is another state of the disk or of the device.
+    Ok((!(signed..=signed.saturating_add(1)).contains(&counter)).then(|| {
+        format!(
+            "the key device's counter is {counter}, the audit log's last checkpoint says {signed}: an older state of the store or of \
+             the device was restored"
+        )
+    }))
+}
+
+/// Opens a note with the key of now, or with one of before where the store was moved since.
+fn open_by_any(note: &str, keys: &Keys) -> Result<Checkpoint, CheckpointError> {
+    let former = keys.former.iter().find_map(|key| Checkpoint::open(note, key).ok());
+    match (Checkpoint::open(note, &keys.common), former) {
+        (Err(_), Some(checkpoint)) => Ok(checkpoint),
+        (opened, _) => opened,
+    }
+}
+
+fn unsigned(error: SignError<VaultError>) -> VaultError {
+    match error {
+        SignError::Signer(error) => error,
+        SignError::Text(error) => VaultError::Refused(error.to_string()),
+    }
 }
 
 fn cipher(key: &SecretBytes) -> Result<Xaes, VaultError> {
@@ -359,13 +463,16 @@ fn cipher(key: &SecretBytes) -> Result<Xaes, VaultError> {
         .map_err(|_| VaultError::Form("a person's key has a wrong length"))
 }
 
-const IDENTITY: &[u8] = b"audit log";
 const HEAD: &[u8] = b"audit head";
 const VERSION: u8 = 1;
+/// The form of checkpoints.
+const SIGNED: u8 = 2;
+/// Between two increments of a counter in hardware.
+const COUNTING: Duration = Duration::from_mins(1);
 /// Events in one call.
 const EVENTS: usize = 256;
-/// Callers in one group.
-const GROUP: usize = 256;
+/// Bytes of one group: hundreds of events, and far below what one change of the store may hold.
+const GROUP: usize = 1 << 20;
 /// Keys kept ready.
 const PEOPLE: usize = 4_096;
 

@@ -16,8 +16,9 @@ impl AuditLog {
         let filter = Filter::new(query);
         let mut end = query.before.unwrap_or(size).min(size);
         let (mut entries, mut read, mut bytes) = (Vec::new(), 0, 0);
-        while end > 0 && entries.len() < limit && read < READ && bytes < BYTES {
-            let start = end.saturating_sub(STEP);
+        let first = self.sealed().first();
+        while end > first && entries.len() < limit && read < READ && bytes < BYTES {
+            let start = end.saturating_sub(STEP).max(first);
             for record in self.store.numbered(Tree::AuditEntries, start..end, true, usize::MAX)? {
                 // A damaged entry cannot be shown; verification names it.
                 let Ok(record) = record else { continue };
@@ -39,7 +40,7 @@ impl AuditLog {
         }
         Ok(AuditPage {
             entries,
-            next: (end > 0).then_some(end),
+            next: (end > first).then_some(end),
             size,
         })
     }

@@ -1,9 +1,8 @@
 //! Checking the live log: every leaf, the tree, every checkpoint, the counter.
 
 use super::entries::StoredEntry;
-use super::{AuditLog, Signed, VERSION};
+use super::{AuditLog, Signed, open_by_any};
 use crate::service::VaultError;
-use crate::service::change::decode;
 use crate::store::Tree;
 use redan_audit::{Checkpoint, Frontier, Hash, Leaf, leaf_hash};
 use redan_ipc::messages::audit::VerifyReport;
@@ -16,13 +15,14 @@ impl AuditLog {
         let begin = Instant::now();
         let live = self.live().clone();
         let size = live.frontier.size();
+        let segments = self.sealed();
         let mut checking = Checking {
             log: self,
-            frontier: Frontier::new(),
+            frontier: segments.frontier()?,
             mistakes: Mistakes::default(),
         };
         let mut checkpoints = self.checkpoints(&mut checking.mistakes)?.into_iter().peekable();
-        let mut next = 0;
+        let mut next = segments.first();
         while next < size {
             let until = (next + STEP).min(size);
             let mut expected = next;
@@ -63,7 +63,8 @@ impl AuditLog {
         Ok(VerifyReport {
             size,
             root: live.frontier.root().to_string(),
-            key: self.key.to_string(),
+            key: self.keys.common.to_string(),
+            inside: self.keys.inside.as_ref().map(|(key, _)| key.to_string()),
             checkpoint: live.checkpoint.map_or(Timestamp(0), |checkpoint| checkpoint.time),
             mistakes: checking.mistakes.finish(),
             micros: u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -77,7 +78,7 @@ impl AuditLog {
             .numbered(Tree::AuditCheckpoints, 0..u64::MAX, false, usize::MAX)?
         {
             match record {
-                Ok(record) => all.push(decode(VERSION, &record.value)?),
+                Ok(record) => all.push(Signed::read(&record.value, &*self.device)?),
                 Err(error) => mistakes.add(error.to_string()),
             }
         }
@@ -131,7 +132,16 @@ impl Checking<'_> {
 
     fn checkpoint(&mut self, signed: &Signed) {
         let size = signed.size;
-        match Checkpoint::open(&signed.note, &self.log.key) {
+        // Those of an earlier key device have the lines of its keys.
+        if let Some((inside, _)) = &self.log.keys.inside
+            && signed.device == *self.log.device.identity()
+            && let Err(error) = Checkpoint::open(&signed.note, inside)
+        {
+            self.mistakes.add(format!(
+                "the checkpoint over {size} entries, by the key in the device: {error}"
+            ));
+        }
+        match open_by_any(&signed.note, &self.log.keys) {
             Ok(opened) if opened.size != size => {
                 self.mistakes
                     .add(format!("the checkpoint over {size} entries says {}", opened.size));

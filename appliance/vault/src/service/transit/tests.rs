@@ -27,7 +27,7 @@ struct Open {
 fn open(folder: &std::path::Path) -> Open {
     let state = StateFolder::lock(folder).unwrap();
     let device: Arc<dyn KeyDevice> = Arc::new(SoftwareDevice::open(folder).unwrap());
-    let store = Arc::new(Store::open(&state, &*device).unwrap().0);
+    let store = Arc::new(Store::open(&state, &crate::store::Direct(&*device)).unwrap().0);
     let audit = Arc::new(AuditLog::open(Arc::clone(&store), device).unwrap().0);
     let (transit, notes) = Transit::open(Arc::clone(&store), Arc::clone(&audit)).unwrap();
     assert_eq!(notes, [""; 0]);
