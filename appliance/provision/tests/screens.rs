@@ -40,7 +40,7 @@ fn what_is_shown() {
         ("\r2\r", "interfaces"),
         ("\r3\r", "administrators"),
         ("\r5\r", "console"),
-        ("\rv\r", "vault"),
+        ("\rr\r", "vault"),
         ("n\r8\r", "restart"),
         ("n\r0\r", "factory-reset"),
     ] {

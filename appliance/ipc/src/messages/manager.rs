@@ -224,8 +224,6 @@ pub enum OperatorReply {
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
-    /// Done.
-    Done,
     /// To `SerialPin`.
     SerialPin(Option<String>),
     /// From the vault.

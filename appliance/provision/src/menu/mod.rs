@@ -316,7 +316,7 @@ impl<W: World> Menu<W> {
             "9" => self.ask_switch_off(),
             "0" => self.ask_factory_reset(),
             "U" => self.ask_unlock(),
-            "V" => self.show_vault(),
+            "R" => self.show_vault(),
             _ => self.close(),
         }
     }
@@ -376,7 +376,7 @@ const CHOICES: [(&str, &str, Needs); 13] = [
     ("9", "Switch off", Needs::Hands),
     ("0", "Factory reset", Needs::Hands),
     ("U", "Unlock the data with the recovery key", Needs::Locked),
-    ("V", "What opens the vault, and its recovery key", Needs::Hands),
+    ("R", "What opens the vault, and its recovery key", Needs::Hands),
     ("X", "Close this menu", Needs::Hands),
 ];
 /// Who commits; the manager sets it anyway.
