@@ -9,6 +9,7 @@ use support::{DOCUMENT, Script, Seat};
 
 fn same(seat: &Seat, name: &str) {
     assert_eq!(seat.terminal.scrolled, 0, "{name} does not fit on 24 lines");
+    assert_eq!(seat.terminal.wrapped, 0, "{name} does not fit on 80 columns");
     assert_eq!(seat.terminal.strange, 0, "{name} needs more than a VT100");
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/screens/{name}.txt"));
     let text = seat.terminal.text();

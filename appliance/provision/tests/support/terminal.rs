@@ -12,7 +12,9 @@ pub struct Terminal {
     sequence: Vec<u8>,
     /// Lines that have left at the top since the screen was last cleared.
     pub scrolled: usize,
-    /// Sequences and signs that no VT100 need understand, and characters beyond the last column.
+    /// Characters that the last column did not leave room for: they stand on the next line.
+    pub wrapped: usize,
+    /// Sequences and signs that no VT100 need understand.
     pub strange: usize,
     /// Everything that was shown.
     pub seen: String,
@@ -26,6 +28,7 @@ impl Default for Terminal {
             column: 0,
             sequence: Vec::new(),
             scrolled: 0,
+            wrapped: 0,
             strange: 0,
             seen: String::new(),
         }
@@ -44,21 +47,31 @@ impl Terminal {
             match byte {
                 0x1b => self.sequence.push(0x1b),
                 b'\r' => self.column = 0,
-                b'\n' if self.row + 1 == ROWS => {
-                    self.cells.remove(0);
-                    self.cells.push(vec![b' '; COLUMNS]);
-                    self.scrolled += 1;
-                }
-                b'\n' => self.row += 1,
+                b'\n' => self.feed(),
                 0x08 => self.column = self.column.saturating_sub(1),
                 0x07 => {}
-                b' '..=b'~' if self.column < COLUMNS => {
+                b' '..=b'~' => {
+                    if self.column == COLUMNS {
+                        self.wrapped += 1;
+                        self.column = 0;
+                        self.feed();
+                    }
                     self.cells[self.row][self.column] = *byte;
                     self.column += 1;
                 }
                 _ => self.strange += 1,
             }
         }
+    }
+
+    fn feed(&mut self) {
+        if self.row + 1 < ROWS {
+            self.row += 1;
+            return;
+        }
+        self.cells.remove(0);
+        self.cells.push(vec![b' '; COLUMNS]);
+        self.scrolled += 1;
     }
 
     /// What stands on the screen.
