@@ -39,7 +39,7 @@ pub struct Entry {
 pub enum Place {
     /// Wherever the appliance runs.
     Everywhere,
-    /// Where there is a serial line: on the appliance's own machine, and in an evaluation that names a terminal.
+    /// On the appliance's own machine, and in an evaluation that names a terminal for it.
     SerialLine,
 }
 

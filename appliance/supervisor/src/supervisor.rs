@@ -153,7 +153,7 @@ impl Supervisor {
         raise_locked_limit();
         let services = SERVICES
             .iter()
-            .filter(|entry| serial.is_some() || entry.place == Place::Everywhere)
+            .filter(|entry| options.machine || serial.is_some() || entry.place == Place::Everywhere)
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
         let (run, operators) = Run::claim(&options.run_folder())?;
