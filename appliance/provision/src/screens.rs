@@ -71,7 +71,10 @@ pub(crate) fn summary(facts: &MachineFacts, running: Option<&ConfigurationState>
         format!("  Console        {console}"),
     ];
     let name = "  Data           ";
-    for (number, piece) in wrapped(&data(&facts.data), WIDTH - 1 - name.len()).into_iter().enumerate() {
+    for (number, piece) in wrapped(&data(&facts.data), WIDTH - 1 - name.len())
+        .into_iter()
+        .enumerate()
+    {
         let name = if number == 0 { name } else { "                 " };
         lines.push(format!("{name}{piece}"));
     }

@@ -62,8 +62,18 @@ fn wrong_pins_are_answered_later_and_later_and_never_for_ever() {
     seat.types("\r");
     assert!(seat.types("123456\r").contains("Choice:"));
     let script = seat.world.script();
-    assert!(script.recorded.iter().any(|entry| entry == "serial.opened false wrong PIN, 12 in a row"));
-    assert!(script.recorded.iter().any(|entry| entry == "serial.opened true the PIN was told"));
+    assert!(
+        script
+            .recorded
+            .iter()
+            .any(|entry| entry == "serial.opened false wrong PIN, 12 in a row")
+    );
+    assert!(
+        script
+            .recorded
+            .iter()
+            .any(|entry| entry == "serial.opened true the PIN was told")
+    );
 }
 
 #[test]
@@ -187,7 +197,10 @@ fn without_the_vault_only_what_needs_no_secret_is_offered() {
     };
     let mut seat = Seat::new(script);
     let text = seat.types("\r");
-    assert!(text.contains("PCR 7 differs") && !text.contains("Administrators"), "{text}");
+    assert!(
+        text.contains("PCR 7 differs") && !text.contains("Administrators"),
+        "{text}"
+    );
     for choice in ["2", "3", "4", "5", "6", "7"] {
         assert!(seat.types(&format!("{choice}\r")).contains("Choice:"));
     }

@@ -159,7 +159,13 @@ impl<W: World> Menu<W> {
         self.prompt("  Interface: ", state, Echo::Visible);
     }
 
-    pub(super) fn choose_interface(&mut self, document: String, base: Option<Generation>, names: &[String], word: &str) {
+    pub(super) fn choose_interface(
+        &mut self,
+        document: String,
+        base: Option<Generation>,
+        names: &[String],
+        word: &str,
+    ) {
         let Some(name) = choice(names, word) else {
             return self.main();
         };
@@ -185,7 +191,14 @@ impl<W: World> Menu<W> {
         self.prompt("  Router for the default route (Enter: none): ", state, Echo::Visible);
     }
 
-    pub(super) fn new_gateway(&mut self, document: &str, base: Option<Generation>, name: &str, address: &str, word: &str) {
+    pub(super) fn new_gateway(
+        &mut self,
+        document: &str,
+        base: Option<Generation>,
+        name: &str,
+        address: &str,
+        word: &str,
+    ) {
         match crate::address::changed(document, name, address, word) {
             Ok(document) => {
                 self.title("Interfaces");

@@ -19,9 +19,7 @@ mod vault;
 use redan_identity::password::{Hasher, PasswordHash};
 use redan_ipc::messages::audit::Actor;
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply, MachineRequest};
-use redan_ipc::messages::manager::{
-    ConfigurationState, ManagerReply, ManagerRequest, OperatorReply, OperatorRequest,
-};
+use redan_ipc::messages::manager::{ConfigurationState, ManagerReply, ManagerRequest, OperatorReply, OperatorRequest};
 use redan_types::{Generation, Process, SecretString, UserName};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -296,7 +294,11 @@ impl<W: World> Menu<W> {
         let chosen = CHOICES.iter().find(|(key, ..)| key.eq_ignore_ascii_case(word));
         let Some((key, _, needs)) = chosen else {
             // The vault may answer by now, and then the PIN can be told.
-            return if self.rights == Rights::Hands { self.open(now) } else { self.main() };
+            return if self.rights == Rights::Hands {
+                self.open(now)
+            } else {
+                self.main()
+            };
         };
         if *needs == Needs::Everything && self.rights != Rights::All {
             return self.main();
@@ -353,7 +355,6 @@ impl<W: World> Menu<W> {
         }
         self.hasher.as_ref()
     }
-
 }
 
 /// When a choice of the main menu is offered.

@@ -18,9 +18,7 @@ use redan_ipc::messages::manager::{
     Change, ChangeKind, ConfigurationState, ManagerReply, ManagerRequest, Mistake, OperatorReply, OperatorRequest,
     Source,
 };
-use redan_ipc::messages::seal::{
-    RecoveryShape, RecoveryStatus, SealReply, SealRequest, SealStatus, Unsealing,
-};
+use redan_ipc::messages::seal::{RecoveryShape, RecoveryStatus, SealReply, SealRequest, SealStatus, Unsealing};
 use redan_ipc::messages::status::{ApplianceStatus, ServiceState, ServiceStatus};
 use redan_ipc::messages::vault::{
     Certificate, CertificateOwner, CommitState, Pending, VaultHealth, Version, VersionInfo,
