@@ -8,6 +8,9 @@ const LONGEST: usize = 256;
 /// Echo that the terminal has not taken is bounded by leaving it out.
 const ECHO: usize = 32 << 10;
 
+/// A full stop and what follows on it.
+const TERMINATOR: usize = 2;
+
 const INTERRUPT: u8 = 0x03;
 const END: u8 = 0x04;
 const BACKSPACE: u8 = 0x08;
@@ -145,6 +148,7 @@ pub struct Paste {
     line: usize,
     limit: usize,
     too_long: bool,
+    escape: Escape,
     after_return: bool,
 }
 
@@ -157,6 +161,7 @@ impl Paste {
             line: 0,
             limit,
             too_long: false,
+            escape: Escape::Outside,
             after_return: false,
         }
     }
@@ -164,6 +169,10 @@ impl Paste {
     /// Takes a byte.
     pub fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Option<Pasted> {
         let after_return = std::mem::take(&mut self.after_return);
+        // Cursor keys, and what some terminals put around a paste.
+        if self.escape.swallows(byte) {
+            return None;
+        }
         match byte {
             INTERRUPT => return Some(Pasted::Cancelled),
             END => return Some(self.finish()),
@@ -176,12 +185,13 @@ impl Paste {
                     return Some(self.finish());
                 }
                 // Beyond the limit only the line that is being read is kept, so that the terminator is still seen.
-                if self.too_long {
-                    self.bytes.truncate(self.line);
+                if self.too_long || self.bytes.len() >= self.limit {
+                    self.too_long = true;
+                    self.bytes.clear();
                 } else {
-                    self.keep(b'\n');
-                    self.line = self.bytes.len();
+                    self.bytes.push(b'\n');
                 }
+                self.line = self.bytes.len();
             }
             BACKSPACE | DELETE => {
                 if self.bytes.len() > self.line {
@@ -189,7 +199,7 @@ impl Paste {
                     echo(out, b"\x08 \x08");
                 }
             }
-            // What an editor or terminal puts around a paste, and other signs that no document has.
+            // Signs that no document has.
             0..=0x08 | 0x0b..=0x1f => {}
             _ => {
                 self.keep(byte);
@@ -206,14 +216,9 @@ impl Paste {
         None
     }
 
-    /// Lines so far.
-    #[must_use]
-    pub fn lines(&self) -> usize {
-        self.bytes.iter().filter(|byte| **byte == b'\n').count()
-    }
-
     fn keep(&mut self, byte: u8) {
-        if self.bytes.len() < self.limit {
+        // The terminator does not count.
+        if self.bytes.len() < self.limit + TERMINATOR {
             self.bytes.push(byte);
         } else {
             self.too_long = true;
@@ -221,7 +226,7 @@ impl Paste {
     }
 
     fn finish(&mut self) -> Pasted {
-        if self.too_long {
+        if self.too_long || self.bytes.len() > self.limit {
             return Pasted::Refused(format!("it is longer than {} bytes", self.limit));
         }
         match String::from_utf8(std::mem::take(&mut self.bytes)) {
@@ -294,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn a_document_may_be_as_long_as_the_limit_and_no_longer() {
+        for length in 1..=12 {
+            let document = "x".repeat(length - 1) + "\n";
+            let found = paste(format!("{document}.\r").as_bytes(), 10);
+            if length <= 10 {
+                assert_eq!(found, Some(Pasted::Document(document)));
+            } else {
+                assert_eq!(found, Some(Pasted::Refused("it is longer than 10 bytes".to_owned())));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_puts_around_a_paste_is_no_part_of_it() {
+        assert_eq!(
+            paste(b"\x1b[200~a = 1\n\x1b[201~.\n", 100),
+            Some(Pasted::Document("a = 1\n".to_owned()))
+        );
+    }
+
+    #[test]
     fn a_paste_that_is_too_long_is_read_to_its_end_and_refused() {
         let long = [b"x = 1\n".repeat(100), b".\n".to_vec()].concat();
         assert_eq!(
@@ -318,7 +344,7 @@ mod tests {
             for byte in &bytes {
                 let _ = paste.take(*byte, &mut echoed);
             }
-            prop_assert!(paste.bytes.len() <= 100);
+            prop_assert!(paste.bytes.len() <= 102);
             prop_assert!(echoed.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | 0x08)));
         }
     }

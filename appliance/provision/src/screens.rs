@@ -5,7 +5,9 @@ use redan_ipc::messages::accounts::UserRecord;
 use redan_ipc::messages::audit::AuditQuery;
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply};
 use redan_ipc::messages::manager::{Change, ChangeKind, ConfigurationState, ManagerReply, Mistake, OperatorReply};
+use redan_ipc::messages::seal::{SealStatus, Unsealing};
 use redan_ipc::messages::status::{ApplianceStatus, ProtectionState, ServiceState};
+use redan_ipc::messages::update::UpdateReply;
 use redan_ipc::messages::vault::CertificateOwner;
 use sha2::{Digest, Sha256};
 
@@ -42,7 +44,12 @@ pub(crate) fn head(facts: &MachineFacts, title: &str) -> String {
 }
 
 /// The few lines above the main menu.
-pub(crate) fn summary(facts: &MachineFacts, running: Option<&ConfigurationState>, status: Answer<'_>) -> Vec<String> {
+pub(crate) fn summary(
+    facts: &MachineFacts,
+    running: Option<&ConfigurationState>,
+    status: Answer<'_>,
+    stick: Option<&str>,
+) -> Vec<String> {
     let services = match status {
         Ok(OperatorReply::Manager(ManagerReply::Status(status))) => {
             let ready = status
@@ -68,8 +75,16 @@ pub(crate) fn summary(facts: &MachineFacts, running: Option<&ConfigurationState>
         format!("  Services       {services}"),
         format!("  Configuration  {version}"),
         format!("  Console        {console}"),
-        format!("  Data           {}", data(&facts.data)),
     ];
+    let name = "  Data           ";
+    for (number, piece) in wrapped(&data(&facts.data), WIDTH - 1 - name.len())
+        .into_iter()
+        .enumerate()
+    {
+        let name = if number == 0 { name } else { "                 " };
+        lines.push(format!("{name}{piece}"));
+    }
+    lines.extend(stick.map(|said| format!("  Stick          {said}")));
     for line in &mut lines {
         let mut cut = plain(line);
         cut.truncate(WIDTH - 1);
@@ -90,6 +105,7 @@ fn version(running: &ConfigurationState) -> String {
 fn data(state: &DataState) -> String {
     match state {
         DataState::Absent => "there is no data partition".to_owned(),
+        DataState::Folder => "in a folder: this is an evaluation".to_owned(),
         DataState::Locked { reason } => format!("LOCKED: {reason}"),
         DataState::New => "open, made at this start".to_owned(),
         DataState::Opened => "open, sealed to this machine and its software".to_owned(),
@@ -103,7 +119,13 @@ fn document(running: &ConfigurationState) -> Option<Appliance> {
 }
 
 /// Services, hardware and what is wrong.
-pub(crate) fn status(facts: &MachineFacts, status: Answer<'_>, vault: Answer<'_>) -> Vec<String> {
+pub(crate) fn status(
+    facts: &MachineFacts,
+    status: Answer<'_>,
+    vault: Answer<'_>,
+    update: Option<Result<&UpdateReply, &String>>,
+    stick: &[String],
+) -> Vec<String> {
     let mut lines = Vec::new();
     match status {
         Ok(OperatorReply::Manager(ManagerReply::Status(status))) => lines.extend(services(status)),
@@ -131,13 +153,22 @@ pub(crate) fn status(facts: &MachineFacts, status: Answer<'_>, vault: Answer<'_>
         Err(why) => lines.extend(paragraph(why)),
     }
     lines.push(format!("  Data:  {}", data(&facts.data)));
-    lines.push(format!(
-        "  Image: version {}, security version {}, slot {}",
-        facts.version, facts.security_version, facts.slot
-    ));
+    if !facts.slot.is_empty() {
+        lines.push(format!(
+            "  Image: version {}, security version {}, slot {}, {}",
+            facts.version,
+            facts.security_version,
+            facts.slot,
+            if facts.is_proven { "proven" } else { "not proven yet" }
+        ));
+    }
     if !facts.root_hash.is_empty() {
         lines.push(format!("  Root:  {}", facts.root_hash));
     }
+    lines.extend(update.into_iter().flat_map(self::update));
+    // The report begins with which appliance wrote it.
+    let said = stick.iter().skip(1);
+    lines.extend(said.flat_map(|said| paragraph(&format!("Stick: {said}"))));
     lines.push(String::new());
     for reading in &facts.board {
         let mark = if reading.good { ' ' } else { '!' };
@@ -270,6 +301,51 @@ pub(crate) fn interfaces(facts: &MachineFacts, running: Option<&ConfigurationSta
         .map(|line| format!("  {line}"))
         .collect();
     (lines, names)
+}
+
+/// What becomes of new versions of the image.
+fn update(reply: Result<&UpdateReply, &String>) -> Vec<String> {
+    let state = match reply {
+        Ok(UpdateReply::State(state)) => state,
+        Ok(_) => return Vec::new(),
+        Err(why) => return paragraph(&format!("Update: {why}")),
+    };
+    let mut said = Vec::new();
+    if state.on_probation {
+        said.push(format!("version {} is on probation", state.running));
+    }
+    if let Some(next) = state.next.as_ref().filter(|next| **next != state.running) {
+        said.push(format!("version {next} is tried at the next start"));
+    }
+    said.extend(state.unable.clone());
+    if said.is_empty() {
+        said.push("nothing waits for a restart".to_owned());
+    }
+    paragraph(&format!("Update: {}", said.join("; ")))
+}
+
+/// What opens the vault.
+pub(crate) fn seal(status: &SealStatus) -> Vec<String> {
+    let mut lines = match &status.sealed {
+        None => vec!["  The vault is open.".to_owned()],
+        Some(why) => paragraph(&format!("THE VAULT IS SEALED: {why}")),
+    };
+    if let Some(device) = &status.device {
+        lines.extend(paragraph(&format!("Key device   {device}")));
+    }
+    lines.extend(paragraph(&format!("Sealed to    {}", status.sealed_to)));
+    lines.push(match status.unsealing {
+        Unsealing::Automatic => "  At a start   it opens by itself".to_owned(),
+        Unsealing::Manual => "  At a start   it stays closed until the recovery is brought".to_owned(),
+    });
+    lines.push(match &status.recovery {
+        None => "  Recovery     none: what is lost with the key device stays lost".to_owned(),
+        Some(recovery) => format!(
+            "  Recovery     {} of {} shares, made {}",
+            recovery.shape.threshold, recovery.shape.shares, recovery.made
+        ),
+    });
+    lines
 }
 
 /// A user with a number.

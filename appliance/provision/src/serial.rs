@@ -10,6 +10,8 @@ use crate::world::World;
 
 /// Bytes that are read before the menu has its turn.
 const PORTION: usize = 1024;
+/// While so much waits to be sent, nothing more is read: the answer to it would only make it more.
+const BACKLOG: usize = 64 << 10;
 /// How long nothing may happen before the menu is asked what time has brought.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -24,11 +26,9 @@ pub fn run<W: World>(line: &OwnedFd, menu: &mut Menu<W>) -> Result<(), Errno> {
     menu.begin(start.elapsed());
     loop {
         waiting.append(&mut menu.take_output());
-        let interest = if waiting.is_empty() {
-            PollFlags::IN
-        } else {
-            PollFlags::IN | PollFlags::OUT
-        };
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::IN, waiting.len() < BACKLOG);
+        interest.set(PollFlags::OUT, !waiting.is_empty());
         let mut polled = [PollFd::new(line, interest)];
         let timeout = Timespec::try_from(TICK).map_err(|_| Errno::INVAL)?;
         match poll(&mut polled, Some(&timeout)) {

@@ -46,6 +46,8 @@ struct Held {
     bundle: Option<String>,
     /// A version on probation, and when it is looked at.
     trial: Option<(Generation, Duration)>,
+    /// An unsigned document that was accepted runs as this version, and nobody has kept it yet.
+    accepted: Option<Generation>,
 }
 
 impl Sticks {
@@ -78,11 +80,41 @@ impl Sticks {
         self.held.as_ref()?.bundle.as_deref()
     }
 
-    /// The unsigned document was taken.
-    pub(crate) fn close_offer(&mut self, report: &str) {
+    /// What was last said about a stick.
+    pub(crate) fn newest(&self) -> Option<&str> {
+        self.held.as_ref()?.report.last().map(String::as_str)
+    }
+
+    /// Everything that was said about the last stick.
+    pub(crate) fn report(&self) -> &[String] {
+        self.held.as_ref().map_or(&[], |held| held.report.as_slice())
+    }
+
+    /// The unsigned document was accepted, and runs on probation.
+    pub(crate) fn accepted(&mut self, generation: Generation) {
         if let Some(held) = &mut self.held {
             held.offer = None;
-            held.tell(report);
+            held.accepted = Some(generation);
+            held.tell(&format!(
+                "accepted over the serial line, unsigned: version {generation} runs on probation"
+            ));
+        }
+    }
+
+    /// A version on probation was kept or rolled back.
+    pub(crate) fn settled(&mut self, generation: Generation, is_kept: bool) {
+        if let Some(held) = &mut self.held
+            && held.accepted.take_if(|accepted| *accepted == generation).is_some()
+        {
+            let fate = if is_kept { "is kept" } else { "was rolled back" };
+            held.tell(&format!("version {generation} {fate}"));
+        }
+    }
+
+    /// Adds to the report.
+    pub(crate) fn note(&mut self, line: &str) {
+        if let Some(held) = &mut self.held {
+            held.tell(line);
         }
     }
 
@@ -132,6 +164,7 @@ impl Held {
             offer: None,
             bundle: None,
             trial: None,
+            accepted: None,
         };
         let offer = held.stick.offer(&facts.serial, &keys);
         if let Err(StickError::NotOurs(why)) = &offer {
@@ -150,7 +183,7 @@ impl Held {
                     document.is_none_or(|document| document == facts.built_in) && running.state.pending.is_none();
                 if is_first {
                     held.tell(&format!(
-                        "{}: it is not signed; confirm it over the serial line, choice S",
+                        "{}: it is not signed; accept it in the serial menu (S)",
                         offer.file
                     ));
                     held.offer = Some(offer.document);
@@ -160,7 +193,7 @@ impl Held {
             }
             // A stick may be there for its new version alone.
             Err(StickError::NoDocument(_)) if held.bundle.is_some() => {
-                held.tell("a new version is on the stick; install it over the serial line, choice V");
+                held.tell("a new version; install it in the serial menu (V)");
             }
             Err(error) => held.refuse(world, &error.to_string()),
         }

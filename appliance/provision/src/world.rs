@@ -115,7 +115,11 @@ impl World for Appliance {
     }
 
     fn update(&mut self, request: &UpdateRequest) -> Result<UpdateReply, String> {
-        match self.update.call(request, LONG_PATIENCE) {
+        let patience = match request {
+            UpdateRequest::State => SHORT_PATIENCE,
+            _ => LONG_PATIENCE,
+        };
+        match self.update.call(request, patience) {
             Ok(UpdateReply::Refused(why)) => Err(why),
             Ok(reply) => Ok(reply),
             Err(error) => Err(format!("the update service does not answer: {error}")),

@@ -7,19 +7,21 @@ use redan_ipc::messages::control::{Purpose, Report, ToService};
 use redan_ipc::messages::machine::{DataState, MachineFacts, MachineReply, MachineRequest, Reading};
 use redan_ipc::messages::status::ServiceEventKind;
 use redan_types::{Process, SecretString};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, WaitStatus};
-use std::io::{PipeReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::log::{newest, say};
 use crate::machine::boot::{Boot, forget_recovery_key, recovery_key};
 use crate::machine::facts::{interfaces, serial_number};
+use crate::machine::reset::erase;
 use crate::machine::trial::Judgement;
 use crate::machine::watchdog::WellBeing;
-use crate::machine::{End, finish};
+use crate::machine::{End, finish, is_mounted};
 use crate::manifest::{Milestone, SERVICES};
 use crate::outbox::OutboxError;
 use crate::service::{Parcel, describe};
@@ -30,8 +32,8 @@ use crate::{Options, words};
 /// The program that opens, makes and destroys the data partition.
 const DATA_TOOL: &str = "/usr/lib/redan/redan-data";
 const DATA: &str = "/data";
-/// As much as is kept of what it says.
-const SAID: usize = 2_000;
+/// The most that is read of what the program says, in bytes: less than a pipe holds.
+const SAID: u64 = 2 << 10;
 
 /// Runs the appliance as PID 1, and ends the machine.
 pub fn run_machine(options: &Options) -> ! {
@@ -152,22 +154,21 @@ impl Supervisor {
 
     /// A process that is no service has ended.
     pub(crate) fn tool_ended(&mut self, pid: Pid, status: WaitStatus) {
-        let Some((_, mut said)) = self.opener.take_if(|(opener, _)| *opener == pid) else {
+        let Some(opener) = self.opener.take_if(|opener| opener.pid == pid) else {
             return;
         };
+        let said = opener.said();
         if status.exit_status() == Some(0) {
-            return self.take_up_data();
+            self.take_up_data();
+            if let Some(machine) = &mut self.machine
+                && !said.is_empty()
+            {
+                machine.notes.push(said);
+            }
+            return;
         }
-        // It has ended, so everything that it said is in the pipe.
-        let mut bytes = vec![0; SAID];
-        let length = said.read(&mut bytes).unwrap_or(0);
-        let why = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
-        let why = if why.trim().is_empty() {
-            describe(status)
-        } else {
-            crate::log::clean(why.trim())
-        };
-        say(SELF, &format!("the data partition was not opened: {why}"));
+        let why = if said.is_empty() { describe(status) } else { said };
+        say(SELF, &format!("the recovery key did not open the data: {why}"));
         if let Some(machine) = &mut self.machine {
             machine.boot.data = DataState::Locked { reason: why };
         }
@@ -228,7 +229,12 @@ impl Supervisor {
 
     fn facts(&self) -> MachineFacts {
         let Some(machine) = &self.machine else {
-            return MachineFacts::default();
+            return MachineFacts {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                data: DataState::Folder,
+                started: self.started,
+                ..MachineFacts::default()
+            };
         };
         let Boot {
             version,
@@ -243,6 +249,7 @@ impl Supervisor {
         } else {
             ("absent", false)
         };
+        let is_proven = machine.watchdog.is_proven(Instant::now());
         MachineFacts {
             version: version.clone(),
             slot: slot.clone(),
@@ -263,6 +270,7 @@ impl Supervisor {
                 good: reading.good,
             }))
             .collect(),
+            is_proven,
             built_in: machine.first.clone().unwrap_or_default(),
             notes: machine.notes.clone(),
         }
@@ -310,18 +318,37 @@ impl crate::machine::Machine {
             self.boot.data,
             DataState::New | DataState::Opened | DataState::Recovered
         );
-        opened && crate::machine::is_mounted(DATA)
+        opened && is_mounted(DATA)
     }
 }
 
-/// Starts the program with the key on its standard input; its end is noticed like a service's. What it says comes through the pipe.
-fn start_opener(key: &SecretString) -> std::io::Result<(Pid, PipeReader)> {
-    let (said, theirs) = std::io::pipe()?;
+/// Opens the data partition.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    pid: Pid,
+    output: Option<ChildStdout>,
+}
+
+impl Opener {
+    /// What it has said; it has ended.
+    fn said(self) -> String {
+        let mut said = Vec::new();
+        if let Some(output) = self.output {
+            // What a pipe holds is there at once. What it has started may hold the pipe still, and is not waited for.
+            let _ = fcntl_setfl(&output, OFlags::NONBLOCK);
+            let _ = output.take(SAID).read_to_end(&mut said);
+        }
+        crate::log::clean(String::from_utf8_lossy(&said).trim())
+    }
+}
+
+/// Starts the program with the key on its standard input; its end is noticed like a service's.
+fn start_opener(key: &SecretString) -> std::io::Result<Opener> {
     let mut child = Command::new(DATA_TOOL)
         .arg("open")
         .env_clear()
         .stdin(Stdio::piped())
-        .stdout(theirs)
+        .stdout(Stdio::piped())
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A recovery key is far shorter than a pipe: this does not wait.
@@ -330,10 +357,13 @@ fn start_opener(key: &SecretString) -> std::io::Result<(Pid, PipeReader)> {
     }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| std::io::Error::other("the kernel gave an odd process id"))?;
-    Ok((pid, said))
+    Ok(Opener {
+        pid,
+        output: child.stdout.take(),
+    })
 }
 
-/// Destroys the data partition's keys, then the data. Everything has stopped.
+/// Destroys the data partition's keys, which makes all of it unreadable at once, then the vault's, then the rest. Everything has stopped.
 fn destroy_data() {
     let outcome = Command::new(DATA_TOOL)
         .arg("destroy")
@@ -350,5 +380,10 @@ fn destroy_data() {
             SELF,
             &format!("the data are not destroyed: {DATA_TOOL} cannot be run: {error}"),
         ),
+    }
+    if is_mounted(DATA)
+        && let Err(error) = erase(DATA.as_ref())
+    {
+        say(SELF, &format!("not all of the data could be removed: {error}"));
     }
 }

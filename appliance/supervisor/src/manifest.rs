@@ -40,8 +40,10 @@ pub struct Entry {
 pub enum Place {
     /// Wherever the appliance runs.
     Everywhere,
-    /// On the appliance's own machine, where the supervisor is PID 1.
-    Machine,
+    /// On the appliance's own machine, and in an evaluation that names a terminal for it.
+    SerialLine,
+    /// On the appliance's own machine, where there is room for another version of the image.
+    Partitions,
 }
 
 /// Whose network a service uses.
@@ -207,10 +209,10 @@ pub const SERVICES: [Entry; 7] = [
     Entry {
         process: Provision,
         binary: c"redan-provision",
-        user: 64_106,
+        user: 64_107,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
-        place: Place::Machine,
+        place: Place::SerialLine,
         // It starts first and needs nobody: it is where a machine that cannot start is asked why.
         after: None,
         limits: Limits {
@@ -228,10 +230,10 @@ pub const SERVICES: [Entry; 7] = [
     Entry {
         process: Update,
         binary: c"redan-update",
-        user: 64_107,
+        user: 64_108,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
-        place: Place::Machine,
+        place: Place::Partitions,
         after: None,
         limits: Limits {
             open_files: 64,
@@ -271,9 +273,9 @@ pub const WIRES: [Wire; 16] = [
     wire::<ProvisionUpdate>(Count::One),
 ];
 
-/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the
-/// packet filter's service after those it protects, the vault last.
-pub const STOP: [&[Process]; 4] = [&[Proxy, Console], &[Manager], &[Network], &[Vault]];
+/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network or a person goes
+/// first, the packet filter's service after those it protects, the vault last.
+pub const STOP: [&[Process]; 4] = [&[Proxy, Console, Provision, Update], &[Manager], &[Network], &[Vault]];
 
 /// What no mode but the appliance itself has, in words for an operator.
 #[must_use]
@@ -364,14 +366,15 @@ const fn wire<P: Pair>(count: Count) -> Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, SERVICES, STOP, WIRES};
+    use super::{HSM_USER, Process, SERVICES, STOP, WIRES};
     use redan_sandbox::Capabilities;
 
     #[test]
     fn every_service_has_a_user_of_its_own() {
-        let mut users: Vec<_> = SERVICES.iter().map(|entry| entry.user).collect();
+        let mut users: Vec<_> = SERVICES.iter().map(|entry| entry.user).chain([HSM_USER]).collect();
+        users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), SERVICES.len());
+        assert_eq!(users.len(), SERVICES.len() + 1);
         assert!(users.iter().all(|user| *user != 0));
     }
 

@@ -23,6 +23,8 @@ pub struct Options {
     pub threads: u16,
     /// `--ready-fd N`: an inherited descriptor to which `ready` and a newline are written when everything answers.
     pub ready: Option<i32>,
+    /// `--serial PATH`: a terminal for the provisioning service's menu; without it an evaluation has no such service.
+    pub serial: Option<PathBuf>,
     /// `--password-fd N`: an inherited descriptor for the vault to write the first administrator's password to.
     pub password: Option<i32>,
     /// `--tpm…` or `--pkcs11…`: what the vault keeps its keys in.
@@ -74,6 +76,7 @@ impl Options {
             configuration: None,
             threads: u16::try_from(processors).unwrap_or(1),
             ready: None,
+            serial: None,
             password: None,
             key_device: own_key_device(Path::new(TPM)),
         }
@@ -95,7 +98,7 @@ impl Options {
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, OptionsError> {
         let mut parser = Parser::from_iter(arguments);
         let (mut mode, mut state, mut binaries, mut configuration) = (None, None, None, None);
-        let (mut threads, mut ready, mut password) = (1, None, None);
+        let (mut threads, mut ready, mut serial, mut password) = (1, None, None, None);
         let (mut tpm, mut hsm) = (None, None);
         while let Some(argument) = parser.next()? {
             match argument {
@@ -108,6 +111,7 @@ impl Options {
                     let number = number(&mut parser, "--threads", 1, MOST_THREADS.into())?;
                     threads = u16::try_from(number).unwrap_or(MOST_THREADS);
                 }
+                Arg::Long("serial") => serial = Some(PathBuf::from(parser.value()?)),
                 // Descriptors 0 to 2 are the log and its like.
                 Arg::Long("ready-fd") => ready = Some(number(&mut parser, "--ready-fd", 3, 1023)?),
                 Arg::Long("password-fd") => password = Some(number(&mut parser, "--password-fd", 3, 1023)?),
@@ -137,6 +141,7 @@ impl Options {
             configuration,
             threads,
             ready,
+            serial,
             password,
         })
     }
@@ -221,7 +226,7 @@ fn complete(hsm: Pkcs11Options) -> Result<Pkcs11Options, OptionsError> {
     Ok(hsm)
 }
 
-/// The appliance's own TPM, where it has one.
+/// The kernel's resource manager of the appliance's own TPM, where it has one.
 const TPM: &str = "/dev/tpmrm0";
 
 /// The machine's TPM. The store is sealed to the device and to no registers: it lies in the data partition, whose key is bound to
@@ -270,7 +275,7 @@ fn number(parser: &mut Parser, option: &'static str, least: i32, most: i32) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, OptionsError};
+    use super::{Options, OptionsError, own_key_device};
     use crate::keydevice::{KeyDevice, TpmPlace};
     use redan_types::Mode;
 
@@ -335,6 +340,18 @@ mod tests {
         let options = parse("--appliance").unwrap();
         assert!(options.machine && options.mode == Mode::Appliance);
         assert_eq!(options.run_folder(), std::path::Path::new("/run/redan"));
+    }
+
+    #[test]
+    fn the_machine_seals_its_store_to_its_own_tpm_and_to_no_register() {
+        let folder = tempfile::tempdir().unwrap();
+        let tpm = folder.path().join("tpmrm0");
+        assert_eq!(own_key_device(&tpm), KeyDevice::Software);
+        std::fs::write(&tpm, b"").unwrap();
+        let KeyDevice::Tpm(options) = own_key_device(&tpm) else {
+            panic!("no TPM");
+        };
+        assert_eq!((options.place, options.pcrs), (TpmPlace::Device(tpm), Vec::new()));
     }
 
     #[test]

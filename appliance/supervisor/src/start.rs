@@ -51,12 +51,9 @@ impl Supervisor {
                 file(Purpose::FirstPassword, &self.password);
             }
             Process::Provision => {
-                let machine = self.machine.as_ref();
-                file(Purpose::SerialLine, &machine.and_then(|machine| machine.serial.clone()));
-                file(
-                    Purpose::ToldPassword,
-                    &machine.and_then(|machine| machine.password.clone()),
-                );
+                file(Purpose::SerialLine, &self.serial);
+                let told = self.machine.as_ref().and_then(|machine| machine.password.clone());
+                file(Purpose::ToldPassword, &told);
             }
             Process::Manager => {
                 file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));

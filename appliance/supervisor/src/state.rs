@@ -116,8 +116,8 @@ pub(crate) fn passed(path: &Path, limit: usize) -> Result<Vec<u8>, StateError> {
 
 /// The built-in configuration, in the same form.
 pub(crate) fn built_in(text: &str) -> Result<OwnedFd, StateError> {
-    let path = Path::new("the built-in configuration");
-    memory_file("configuration", text.as_bytes()).map_err(StateError::at("keep", path))
+    memory_file("configuration", text.as_bytes())
+        .map_err(StateError::at("keep", Path::new("the built-in configuration")))
 }
 
 /// Bytes as a memory file that nobody can change.

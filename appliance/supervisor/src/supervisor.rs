@@ -24,10 +24,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
+use crate::keeper::Opener;
 use crate::keydevice::Support;
 use crate::life::{Action, Cause};
 use crate::listeners::{Addresses, Listeners};
 use crate::log::{clean, say};
+use crate::machine::console::serial_line;
 use crate::machine::{End, Machine, quiet_console};
 use crate::manifest::{Entry, Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
@@ -61,6 +63,9 @@ pub enum SupervisorError {
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] nix::Error),
+    /// The terminal for the menu.
+    #[error("{0}")]
+    Serial(String),
     /// Waiting for events failed.
     #[error("cannot wait for events")]
     Poll(#[source] Errno),
@@ -80,8 +85,10 @@ pub struct Supervisor {
     pub(crate) provision: Option<Outbox>,
     /// The machine, where this is its PID 1.
     pub(crate) machine: Option<Machine>,
+    /// The serial line, where there is one.
+    pub(crate) serial: Option<Rc<OwnedFd>>,
     /// Opens the data partition, while that runs.
-    pub(crate) opener: Option<(Pid, std::io::PipeReader)>,
+    pub(crate) opener: Option<Opener>,
     signals: SignalFd,
     /// `None` while the data partition is not open.
     pub(crate) store: Option<Rc<OwnedFd>>,
@@ -113,7 +120,11 @@ impl Supervisor {
     /// # Errors
     /// Says what is missing; nothing has been started then.
     pub fn new(options: &Options) -> Result<Self, SupervisorError> {
-        let machine = options.machine.then(|| Machine::prepare(Instant::now()));
+        let mut machine = options.machine.then(|| Machine::prepare(Instant::now()));
+        let serial = match &options.serial {
+            Some(path) => Some(serial_line(path).map_err(SupervisorError::Serial)?),
+            None => machine.as_mut().and_then(|machine| machine.serial.take()),
+        };
         let is_root = geteuid().is_root();
         if !is_root && options.mode != Mode::EvaluationBare {
             return Err(SupervisorError::NotRoot);
@@ -145,7 +156,7 @@ impl Supervisor {
         raise_locked_limit();
         let services = SERVICES
             .iter()
-            .filter(|entry| exists(entry, machine.as_ref()))
+            .filter(|entry| exists(entry, machine.as_ref(), serial.is_some()))
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
         let (run, operators) = Run::claim(&options.run_folder())?;
@@ -185,6 +196,7 @@ impl Supervisor {
             manager: None,
             provision: None,
             machine,
+            serial: serial.map(Rc::new),
             opener: None,
             signals,
             store: store.map(|store| Rc::new(OwnedFd::from(store))),
@@ -639,11 +651,11 @@ impl Supervisor {
 }
 
 /// Whether a service exists here.
-fn exists(entry: &Entry, machine: Option<&Machine>) -> bool {
-    match (entry.place, entry.process) {
-        (Place::Everywhere, _) => true,
-        (Place::Machine, Process::Update) => machine.is_some_and(|machine| machine.partitions.is_some()),
-        (Place::Machine, _) => machine.is_some(),
+fn exists(entry: &Entry, machine: Option<&Machine>, has_serial: bool) -> bool {
+    match entry.place {
+        Place::Everywhere => true,
+        Place::SerialLine => machine.is_some() || has_serial,
+        Place::Partitions => machine.is_some_and(|machine| machine.partitions.is_some()),
     }
 }
 

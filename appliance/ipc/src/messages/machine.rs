@@ -72,6 +72,8 @@ pub struct MachineFacts {
     pub interfaces: Vec<InterfaceFacts>,
     /// Board devices and what they say; what is absent too.
     pub board: Vec<Reading>,
+    /// Whether everything has been well for long enough to trust this version.
+    pub is_proven: bool,
     /// The built-in configuration that runs while there is no other; empty where no interface was found for it.
     pub built_in: String,
     /// What does not hold or work, in words.
@@ -84,6 +86,8 @@ pub enum DataState {
     /// Nothing was said: there is none.
     #[default]
     Absent,
+    /// There is no machine of the appliance's own: the data are in a folder.
+    Folder,
     /// Made at this boot.
     New,
     /// Opened with the key that the security module released.

@@ -3,11 +3,12 @@
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use crate::log;
 
 /// The first serial port: the appliance's menu.
-const SERIAL: &str = "/dev/ttyS0";
+pub(super) const SERIAL: &str = "/dev/ttyS0";
 const SPEED: u32 = 115_200;
 
 /// Sends the log, and whatever else this process writes, to the kernel's log: it is kept there, and shown on the console as far as
@@ -28,10 +29,10 @@ pub(super) fn begin_log() -> Vec<String> {
 }
 
 /// Opens the serial line as it is used: 115200 8N1, every byte as it comes, no signals from keys, nobody's controlling terminal.
-pub(super) fn serial_line() -> Result<OwnedFd, String> {
-    let failed = |errno| format!("{SERIAL} cannot be used: {errno}");
+pub(crate) fn serial_line(path: &Path) -> Result<OwnedFd, String> {
+    let failed = |errno| format!("{} cannot be used: {errno}", path.display());
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let line = open(SERIAL, flags, Mode::empty()).map_err(failed)?;
+    let line = open(path, flags, Mode::empty()).map_err(failed)?;
     let mut modes = tcgetattr(&line).map_err(failed)?;
     modes.input_modes = InputModes::IGNBRK;
     modes.output_modes = OutputModes::empty();

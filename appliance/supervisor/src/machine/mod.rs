@@ -10,6 +10,7 @@
 //! | [`modules`] | no driver is loaded any more |
 //! | [`mounts`] | file systems |
 //! | [`partitions`] | what the update service gets |
+//! | [`reset`] | nothing of the data can be read any more |
 //! | [`sticks`] | USB sticks that are plugged in |
 //! | [`sysctl`] | kernel settings, each with its reason |
 //! | [`trial`] | a version on probation |
@@ -18,13 +19,14 @@
 //! All of it reads the kernel's own files and what the signed image holds; nothing that came over a network or from a stick.
 
 pub(crate) mod boot;
-mod console;
+pub(crate) mod console;
 mod end;
 pub(crate) mod facts;
 pub(crate) mod first;
 mod modules;
 mod mounts;
 pub(crate) mod partitions;
+pub(crate) mod reset;
 pub(crate) mod sticks;
 mod sysctl;
 pub(crate) mod trial;
@@ -59,8 +61,8 @@ pub(crate) struct Machine {
     pub(crate) boot: Boot,
     /// What does not hold or work, in words.
     pub(crate) notes: Vec<String>,
-    /// The serial line, where there is one.
-    pub(crate) serial: Option<Rc<OwnedFd>>,
+    /// The serial line, where there is one, until the supervisor takes it.
+    pub(crate) serial: Option<OwnedFd>,
     /// Where the vault tells the first administrator's password, and where the provisioning service reads it.
     pub(crate) password: Option<Rc<OwnedFd>>,
     /// The built-in configuration, where an interface was found for it.
@@ -100,8 +102,8 @@ impl Machine {
         if first.is_none() {
             notes.push("no network interface was found".to_owned());
         }
-        let serial = match console::serial_line() {
-            Ok(serial) => Some(Rc::new(serial)),
+        let serial = match console::serial_line(console::SERIAL.as_ref()) {
+            Ok(serial) => Some(serial),
             Err(why) => {
                 notes.push(why);
                 None
