@@ -17,18 +17,20 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(line) = service.take_file(Purpose::SerialLine) {
-        let appliance = Appliance::of(&service);
-        let menu = std::thread::Builder::new().name("menu".to_owned()).spawn(move || {
-            let outcome = serial::run(&line, &mut Menu::new(appliance));
-            eprintln!("the serial line has ended: {outcome:?}");
-            // Started again, it is opened again.
-            std::process::exit(1);
-        });
-        if let Err(error) = menu {
-            service.failed(&error);
-            return ExitCode::FAILURE;
-        }
+    let line = service.take_file(Purpose::SerialLine);
+    let mut menu = Menu::new(Appliance::of(&service));
+    let thread = std::thread::Builder::new().name("menu".to_owned()).spawn(move || {
+        let Some(line) = line else {
+            serial::run_without(&mut menu);
+        };
+        let outcome = serial::run(&line, &mut menu);
+        eprintln!("the serial line has ended: {outcome:?}");
+        // Started again, it is opened again.
+        std::process::exit(1);
+    });
+    if let Err(error) = thread {
+        service.failed(&error);
+        return ExitCode::FAILURE;
     }
     service.ready();
     service.wait_for_stop();

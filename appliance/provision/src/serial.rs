@@ -57,3 +57,13 @@ pub fn run<W: World>(line: &OwnedFd, menu: &mut Menu<W>) -> Result<(), Errno> {
         menu.tick(start.elapsed());
     }
 }
+
+/// Where there is no serial line: sticks are looked at all the same. This does not end.
+pub fn run_without<W: World>(menu: &mut Menu<W>) -> ! {
+    let start = Instant::now();
+    loop {
+        menu.tick(start.elapsed());
+        drop(menu.take_output());
+        std::thread::sleep(TICK);
+    }
+}

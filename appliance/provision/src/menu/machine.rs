@@ -55,12 +55,12 @@ impl<W: World> Menu<W> {
 
     pub(super) fn restart(&mut self, word: &str) {
         let reason = REASON.to_owned();
-        self.end_machine(word, "restart", MachineRequest::Reboot { reason });
+        self.end_machine(word, "restart", &MachineRequest::Reboot { reason });
     }
 
     pub(super) fn switch_off(&mut self, word: &str) {
         let reason = REASON.to_owned();
-        self.end_machine(word, "switch off", MachineRequest::PowerOff { reason });
+        self.end_machine(word, "switch off", &MachineRequest::PowerOff { reason });
     }
 
     pub(super) fn unlock(&mut self, key: &SecretString) {
@@ -74,12 +74,12 @@ impl<W: World> Menu<W> {
         }
     }
 
-    fn end_machine(&mut self, word: &str, what: &str, request: MachineRequest) {
+    fn end_machine(&mut self, word: &str, what: &str, request: &MachineRequest) {
         if !is_yes(word) {
             return self.main();
         }
         self.record("serial.ended", true, what);
-        match self.world.machine(&request) {
+        match self.world.machine(request) {
             Ok(_) => {
                 self.say("  Stopping ...");
                 self.wait_for(State::Closed, Echo::Hidden);

@@ -339,11 +339,12 @@ impl<W: World> Menu<W> {
         let chosen = CHOICES.iter().find(|(key, ..)| key.eq_ignore_ascii_case(word));
         let Some((key, _, needs)) = chosen else {
             // The vault may answer by now, and then the PIN can be told.
-            return if self.rights == Rights::Hands {
-                self.open(now)
+            if self.rights == Rights::Hands {
+                self.open(now);
             } else {
-                self.main()
-            };
+                self.main();
+            }
+            return;
         };
         if !matches!(needs, Needs::Hands | Needs::Locked) && self.rights != Rights::All {
             return self.main();

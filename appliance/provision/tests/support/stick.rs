@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, format_volume};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 
 const SIZE: u64 = 8 << 20;
 const NUMBER: [u8; 8] = *b"operator";
@@ -45,7 +45,10 @@ impl Volume {
 
     /// What a file on it holds, or `None`.
     pub fn read(&self, name: &str) -> Option<String> {
-        let volume = FileSystem::new(self.plug(), FsOptions::new()).unwrap();
+        // All handles of a file share one place in it.
+        let mut file = self.plug();
+        file.rewind().unwrap();
+        let volume = FileSystem::new(file, FsOptions::new()).unwrap();
         let mut text = String::new();
         volume
             .root_dir()
