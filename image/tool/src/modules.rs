@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Needed by every machine, or for what can be plugged in later.
-const ALWAYS: [&str; 49] = [
+const ALWAYS: [&str; 50] = [
     // Asked for by name, through a helper program that there is none of: before whoever asks.
     "crc32c_generic",
     "xts",
@@ -62,8 +62,9 @@ const ALWAYS: [&str; 49] = [
     "bonding",
     "dummy",
     "veth",
-    // Sensors behind a bus.
+    // Sensors behind a bus, buttons behind whatever they are attached to.
     "i2c-dev",
+    "evdev",
 ];
 
 /// Drivers, loaded where their hardware is.
