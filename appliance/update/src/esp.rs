@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::bundle::{Digest, Extent};
-use crate::storage::{Borrowed, Storage};
+use crate::storage::{Gathered, Storage};
 use crate::version::{BootEntry, Version};
 
 /// The folder that the boot loader looks through.
@@ -24,19 +24,28 @@ const MOST: usize = 64;
 /// What must stay free: folders grow by a cluster now and then.
 const MARGIN: u64 = 256 << 10;
 const PORTION: usize = 64 << 10;
+/// Bytes of a kernel image that are written at once: each time the file's chain of clusters is walked to its end.
+const GATHERED: usize = 4 << 20;
 
 /// The boot partition.
 #[derive(Debug)]
 pub struct Esp<S> {
     storage: S,
+    /// Bytes of the new kernel image that are not written yet, and how many are.
+    gathered: Vec<u8>,
+    written: u64,
 }
 
-type Volume<'a, S> = FileSystem<Borrowed<'a, S>>;
+type Volume<'a, S> = FileSystem<Gathered<'a, S>>;
 
 impl<S: Storage> Esp<S> {
     /// On this partition.
     pub const fn new(storage: S) -> Self {
-        Self { storage }
+        Self {
+            storage,
+            gathered: Vec::new(),
+            written: 0,
+        }
     }
 
     /// The entries of ours.
@@ -76,11 +85,29 @@ impl<S: Storage> Esp<S> {
         Ok((u64::from(stats.free_clusters()) * u64::from(stats.cluster_size())).saturating_sub(MARGIN))
     }
 
-    /// Writes a portion of the new kernel image; the first makes it.
+    /// Takes a portion of the new kernel image; the first begins it.
     ///
     /// # Errors
-    /// The partition cannot be written.
+    /// It does not follow on the one before, or the partition cannot be written.
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset == 0 {
+            self.gathered.clear();
+            self.written = 0;
+        }
+        let gathered = u64::try_from(self.gathered.len()).unwrap_or(u64::MAX);
+        if self.written.checked_add(gathered) != Some(offset) {
+            return Err(io::Error::other("this is not where the kernel image goes on"));
+        }
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= GATHERED {
+            self.write_gathered()?;
+        }
+        Ok(())
+    }
+
+    fn write_gathered(&mut self) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.gathered);
+        let offset = self.written;
         let volume = self.open()?;
         let folder = volume.root_dir().open_dir(FOLDER)?;
         let mut file = if offset == 0 {
@@ -95,11 +122,13 @@ impl<S: Storage> Esp<S> {
                 "the kernel image on the boot partition has another length",
             ));
         }
-        file.write_all(bytes)?;
+        file.write_all(&bytes)?;
         file.flush()?;
         drop(file);
         drop(folder);
-        volume.unmount()
+        volume.unmount()?;
+        self.written = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
     }
 
     /// Makes the new kernel image an entry that is tried once, if it is what it should be. Afterwards it is on the disk.
@@ -107,6 +136,7 @@ impl<S: Storage> Esp<S> {
     /// # Errors
     /// It is not, or the partition cannot be written.
     pub fn publish(&mut self, version: Version, wanted: Extent) -> io::Result<()> {
+        self.write_gathered()?;
         self.storage.sync()?;
         self.storage.forget()?;
         if self.digest_of_new()? != Some(wanted) {
@@ -212,8 +242,7 @@ impl<S: Storage> Esp<S> {
     }
 
     fn open(&mut self) -> io::Result<Volume<'_, S>> {
-        self.storage.rewind()?;
-        FileSystem::new(Borrowed(&mut self.storage), FsOptions::new())
+        FileSystem::new(Gathered::over(&mut self.storage)?, FsOptions::new())
     }
 
     /// Makes a change and waits until it is on the disk.

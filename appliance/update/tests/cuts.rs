@@ -47,7 +47,12 @@ impl Write for Disk {
         if end > self.content.get_ref().len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.log.borrow_mut().writes.push((self.which, at, bytes.to_vec()));
+        // A disk writes sectors, and power may be cut between any two.
+        let is_whole = self.which == Which::Slot || at.is_multiple_of(SECTOR);
+        assert!(is_whole, "a write that can be torn within a sector");
+        for (place, sector) in (at..).step_by(512).zip(bytes.chunks(512)) {
+            self.log.borrow_mut().writes.push((self.which, place, sector.to_vec()));
+        }
         self.content.write(bytes)
     }
 
@@ -72,6 +77,7 @@ impl Storage for Disk {
     }
 }
 
+const SECTOR: u64 = 512;
 const OLD: &[u8] = b"the kernel image that runs";
 const SLOT_SIZE: usize = 256 << 10;
 
