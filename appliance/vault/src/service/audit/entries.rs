@@ -307,13 +307,15 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-const PROCESSES: [Process; 7] = [
+const PROCESSES: [Process; 9] = [
     Process::Console,
     Process::Manager,
     Process::Network,
     Process::Operator,
+    Process::Provision,
     Process::Proxy,
     Process::Supervisor,
+    Process::Update,
     Process::Vault,
 ];
 /// Bytes of a stored entry beside its plaintext: header, opening, nonces, tags, person, lengths.
