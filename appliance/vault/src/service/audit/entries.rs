@@ -275,10 +275,22 @@ pub(super) fn event_of(entry: Entry) -> AuditEvent {
 
 /// What stands in the place of an entry whose person's key is gone.
 pub(super) fn erased(time: u64) -> AuditEvent {
+    instead(time, "erased", "this entry was erased with its person's key")
+}
+
+/// What stands in the place of an entry whose person's key is there and does not open it: nobody has erased that.
+pub(super) fn unreadable(time: u64) -> AuditEvent {
+    AuditEvent {
+        outcome: Outcome::Failed,
+        ..instead(time, "unreadable", "this entry is damaged: check the log")
+    }
+}
+
+fn instead(time: u64, action: &str, message: &str) -> AuditEvent {
     AuditEvent {
         time: Timestamp(time),
         actor: Actor::Anonymous,
-        action: "erased".to_owned(),
+        action: action.to_owned(),
         resource: String::new(),
         outcome: Outcome::Succeeded,
         before: None,
@@ -287,7 +299,7 @@ pub(super) fn erased(time: u64) -> AuditEvent {
         agent: None,
         request: None,
         incident: None,
-        message: "this entry was erased with its person's key".to_owned(),
+        message: message.to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finding entries: newest first, page by page, with a bound on what one question costs.
 
 use super::AuditLog;
-use super::entries::{StoredEntry, erased, event_of};
+use super::entries::{StoredEntry, erased, event_of, unreadable};
 use crate::service::VaultError;
 use crate::store::Tree;
 use redan_audit::Leaf;
@@ -46,11 +46,13 @@ impl AuditLog {
     }
 
     fn event(&self, sequence: u64, stored: &StoredEntry) -> Result<AuditEvent, VaultError> {
-        let opened = self.key_of(&stored.person, sequence)?.and_then(|key| stored.open(&key));
-        Ok(match opened {
-            Some((_, entry)) => event_of(entry),
-            None => erased(Leaf::parse(&stored.leaf).map_or(0, |leaf| leaf.header.time)),
-        })
+        let time = Leaf::parse(&stored.leaf).map_or(0, |leaf| leaf.header.time);
+        let Some(key) = self.key_of(&stored.person, sequence)? else {
+            return Ok(erased(time));
+        };
+        Ok(stored
+            .open(&key)
+            .map_or_else(|| unreadable(time), |(_, entry)| event_of(entry)))
     }
 }
 

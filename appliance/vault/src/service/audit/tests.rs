@@ -516,6 +516,8 @@ fn an_entry_that_its_persons_key_should_open_and_does_not_is_named() {
         mistakes,
         [0, 1].map(|number| format!("entry {number} does not open to what was committed to"))
     );
+    // Nobody has erased them, and nobody is told so.
+    assert_eq!(actions(&open.log)[..2], ["unreadable"; 2]);
 }
 
 #[test]
