@@ -3,7 +3,7 @@
 //! Each step leaves a partition that starts the version that runs now: its entry is never touched while another is written, and a new
 //! entry appears under its name only when its content is on the disk.
 
-use fatfs::{FileSystem, FsOptions};
+use fatfs::{Date, DateTime, FileSystem, FsOptions, Time, TimeProvider};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -34,6 +34,33 @@ pub struct Esp<S> {
     /// Bytes of the new kernel image that are not written yet, and how many are.
     gathered: Vec<u8>,
     written: u64,
+}
+
+/// The date of every file. UEFI's FAT driver renames no file whose date is none (EDK II, `FatSetFileInfo`), and by renaming the boot
+/// loader counts its tries; a clock that went back to 1970 would leave such dates.
+#[derive(Debug)]
+struct FixedTime;
+
+impl TimeProvider for FixedTime {
+    fn get_current_date(&self) -> Date {
+        Date {
+            year: 2026,
+            month: 1,
+            day: 1,
+        }
+    }
+
+    fn get_current_date_time(&self) -> DateTime {
+        DateTime {
+            date: self.get_current_date(),
+            time: Time {
+                hour: 0,
+                min: 0,
+                sec: 0,
+                millis: 0,
+            },
+        }
+    }
 }
 
 type Volume<'a, S> = FileSystem<Gathered<'a, S>>;
@@ -242,7 +269,8 @@ impl<S: Storage> Esp<S> {
     }
 
     fn open(&mut self) -> io::Result<Volume<'_, S>> {
-        FileSystem::new(Gathered::over(&mut self.storage)?, FsOptions::new())
+        let options = FsOptions::new().time_provider(&FixedTime);
+        FileSystem::new(Gathered::over(&mut self.storage)?, options)
     }
 
     /// Makes a change and waits until it is on the disk.

@@ -181,6 +181,11 @@ fn entries(esp: &[u8]) -> Vec<(BootEntry, Vec<u8>)> {
         if let Some(parsed) = BootEntry::parse(&entry.file_name()) {
             let mut content = Vec::new();
             entry.to_file().read_to_end(&mut content).unwrap();
+            if parsed.tries.is_some() {
+                // Else the firmware renames it not, and no try is ever counted.
+                let days = [entry.created().date, entry.modified().date];
+                assert!(days.iter().all(|date| date.month > 0 && date.day > 0), "{days:?}");
+            }
             found.push((parsed, content));
         }
     }

@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its assumptions do")]
 
 use redan_image_tests::image::{Image, Kind};
-use redan_image_tests::machine::{Body, Side};
+use redan_image_tests::machine::{Body, Machine, Side};
 use redan_image_tests::stick::Stick;
 use redan_image_tests::{all, ready};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+/// An emulated appliance restarts its listeners in seconds.
+const SERVING: Duration = Duration::from_secs(120);
 /// The first interface's hardware address: QEMU's firmware has no serial number.
 const SERIAL: &str = "525400726401";
 
@@ -32,6 +35,20 @@ fn operator_key(folder: &Path) -> String {
     public.lines().nth(1).unwrap().to_owned()
 }
 
+fn answers(machine: &Machine<'_>, address: &str) -> bool {
+    let url = format!("https://{address}:9443/");
+    let output = machine.on(Side::Public, &["curl", "-sk", "--max-time", "20", &url]);
+    String::from_utf8_lossy(&output.stdout).contains("<title>Redan")
+}
+
+fn wait_for_answer(machine: &mut Machine<'_>, address: &str) {
+    let end = Instant::now() + SERVING;
+    while !answers(machine, address) {
+        assert!(Instant::now() < end, "no console at {address}: {}", machine.said());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
 #[test]
 fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_it() {
     if !all() || !ready() {
@@ -48,12 +65,6 @@ fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_i
     let folder = tempfile::tempdir().unwrap();
     let key = operator_key(folder.path());
     let document = folder.path().join("redan.toml");
-    let answers = |machine: &redan_image_tests::machine::Machine<'_>, address: &str| {
-        let url = format!("https://{address}:9443/");
-        let output = machine.on(Side::Public, &["curl", "-sk", "--max-time", "20", &url]);
-        String::from_utf8_lossy(&output.stdout).contains("<title>Redan")
-    };
-
     // The first: unsigned, confirmed by whoever sits at the serial line.
     fs::write(&document, configuration("192.168.1.10", &key)).unwrap();
     let first = Stick::with(&[("redan.toml", &document)]);
@@ -66,7 +77,7 @@ fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_i
     machine.type_line("S");
     machine.expect("Nobody signed it.");
     machine.keep_what_is_offered();
-    assert!(answers(&machine, "192.168.1.10"), "{}", machine.said());
+    wait_for_answer(&mut machine, "192.168.1.10");
     first.wait_for_report(SERIAL, "is kept");
     machine.unplug();
 
@@ -96,5 +107,6 @@ fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_i
     ]);
     machine.plug(&third);
     third.wait_for_report(SERIAL, "version 3 is kept");
-    assert!(answers(&machine, "192.168.1.11") && !answers(&machine, "192.168.1.12"));
+    wait_for_answer(&mut machine, "192.168.1.11");
+    assert!(!answers(&machine, "192.168.1.12"));
 }
