@@ -118,7 +118,7 @@ impl Sticks {
         }
     }
 
-    /// Installs the bundle and restarts.
+    /// Installs the bundle. Whoever asked restarts, once the operator and the stick were told.
     pub(crate) fn install(&mut self, world: &mut impl World) -> Result<String, String> {
         let held = self.held.as_mut().ok_or("there is no stick any more")?;
         let name = held.bundle.clone().ok_or("there is no new version on the stick")?;
@@ -128,7 +128,7 @@ impl Sticks {
         let read = held.stick.read_bundle(&name, PORTION, |bytes| {
             world.update(&UpdateRequest::Data(bytes.to_vec())).map(drop)
         });
-        let outcome = read.and_then(|()| world.update(&UpdateRequest::Finish { restart: true }));
+        let outcome = read.and_then(|()| world.update(&UpdateRequest::Finish { restart: false }));
         match outcome {
             Ok(UpdateReply::Installed { version }) => {
                 held.tell(&format!(

@@ -200,7 +200,10 @@ fn a_new_version_is_installed_when_that_is_meant() {
         "{said}"
     );
     assert_eq!(seat.world.script().bundle, bundle);
-    assert_eq!(seat.world.script().done, ["restart into 0.2.0"]);
+    // What is said is seen before the machine restarts.
+    assert_eq!(seat.world.script().done, ["installed 0.2.0"]);
+    seat.waits(Duration::from_secs(1));
+    assert_eq!(seat.world.script().done, ["installed 0.2.0", "reboot"]);
     assert!(stick.read(REPORT).unwrap().contains("version 0.2.0 was installed"));
 }
 

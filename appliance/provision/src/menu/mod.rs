@@ -148,6 +148,8 @@ struct Proposal {
 enum Work {
     Commit(Proposal),
     Install,
+    /// Into this version.
+    Restart(String),
 }
 
 impl<W: World> Menu<W> {
@@ -220,6 +222,7 @@ impl<W: World> Menu<W> {
         match std::mem::replace(&mut self.state, State::Main) {
             State::Busy(Work::Commit(proposal)) => self.commit(proposal),
             State::Busy(Work::Install) => self.install(),
+            State::Busy(Work::Restart(version)) => self.restart_into(&version),
             other => self.state = other,
         }
     }

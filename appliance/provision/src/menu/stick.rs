@@ -1,5 +1,7 @@
 //! What a stick offers to whoever told the PIN.
 
+use redan_ipc::messages::machine::MachineRequest;
+
 use super::{Menu, Proposal, State, Work, is_yes};
 use crate::line::Echo;
 use crate::world::World;
@@ -44,9 +46,17 @@ impl<W: World> Menu<W> {
         match self.sticks.install(&mut self.world) {
             Ok(version) => {
                 self.say(&format!("  Version {version} is installed. Restarting ..."));
-                self.wait_for(State::Closed, Echo::Hidden);
+                self.wait_for(State::Busy(Work::Restart(version)), Echo::Hidden);
             }
             Err(why) => self.read(&format!("Nothing was changed: {why}")),
+        }
+    }
+
+    pub(super) fn restart_into(&mut self, version: &str) {
+        let reason = format!("into version {version}");
+        match self.world.machine(&MachineRequest::Reboot { reason }) {
+            Ok(_) => self.wait_for(State::Closed, Echo::Hidden),
+            Err(why) => self.read(&why),
         }
     }
 }

@@ -405,8 +405,8 @@ impl World for Shared {
                 script.bundle.extend(bytes);
                 UpdateReply::Taken { version: None }
             }
-            UpdateRequest::Finish { restart: true } if script.bundle.starts_with(GOOD_BUNDLE) => {
-                script.done.push("restart into 0.2.0".to_owned());
+            UpdateRequest::Finish { restart: false } if script.bundle.starts_with(GOOD_BUNDLE) => {
+                script.done.push("installed 0.2.0".to_owned());
                 UpdateReply::Installed {
                     version: "0.2.0".to_owned(),
                 }
