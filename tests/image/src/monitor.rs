@@ -5,34 +5,46 @@ use crate::stick::Stick;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_secs(60);
-const STICK: &str = "stick";
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A stick in a machine.
+#[derive(Debug)]
+pub struct Plugged(String);
+
+fn device(name: &str) -> String {
+    format!("{name}-device")
+}
 
 impl Machine<'_> {
-    /// Plugs a stick in.
+    /// Plugs a stick in; gives what it is called there.
     ///
     /// # Panics
     /// Where QEMU refuses.
-    pub fn plug(&self, stick: &Stick) {
+    #[must_use]
+    pub fn plug(&self, stick: &Stick) -> Plugged {
+        // Of its own: what QEMU gives up is gone only when the machine has let go of it.
+        let name = format!("stick{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let file = json!({ "driver": "file", "filename": stick.path() });
         self.ask_monitor(
             "blockdev-add",
-            &json!({ "driver": "raw", "node-name": STICK, "file": file }),
+            &json!({ "driver": "raw", "node-name": name, "file": file }),
         );
         let device =
-            json!({ "driver": "usb-storage", "id": "plugged", "bus": "usb.0", "drive": STICK, "removable": true });
+            json!({ "driver": "usb-storage", "id": device(&name), "bus": "usb.0", "drive": name, "removable": true });
         self.ask_monitor("device_add", &device);
+        Plugged(name)
     }
 
     /// Pulls it out.
     ///
     /// # Panics
     /// Where QEMU refuses.
-    pub fn unplug(&self) {
-        self.ask_monitor("device_del", &json!({ "id": "plugged" }));
-        self.ask_monitor("blockdev-del", &json!({ "node-name": STICK }));
+    pub fn unplug(&self, plugged: &Plugged) {
+        self.ask_monitor("device_del", &json!({ "id": device(&plugged.0) }));
     }
 
     /// Presses the power button.

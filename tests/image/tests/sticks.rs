@@ -72,22 +72,22 @@ fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_i
     let mut machine = body.start();
     machine.wait_for_start();
     machine.first_run();
-    machine.plug(&first);
+    let plugged = machine.plug(&first);
     machine.wait_for_choice("Apply the unsigned configuration on the stick");
     machine.type_line("S");
     machine.expect("Nobody signed it.");
     machine.keep_what_is_offered();
     wait_for_answer(&mut machine, "192.168.1.10");
     first.wait_for_report(SERIAL, "is kept");
-    machine.unplug();
+    machine.unplug(&plugged);
 
     // Another unsigned one is refused, without a question.
     fs::write(&document, configuration("192.168.1.11", &key)).unwrap();
     let second = Stick::with(&[("redan.toml", &document)]);
-    machine.plug(&second);
+    let plugged = machine.plug(&second);
     second.wait_for_report(SERIAL, "redan.toml: it is not signed");
     assert!(answers(&machine, "192.168.1.10") && !answers(&machine, "192.168.1.11"));
-    machine.unplug();
+    machine.unplug(&plugged);
 
     // A signed one for this machine is applied without anybody; one for another machine on the same stick is not.
     let signed = Command::new("minisign")
@@ -105,7 +105,7 @@ fn a_stick_provisions_a_new_appliance_and_afterwards_only_a_signed_one_changes_i
         (&own, &document),
         (&format!("{own}.minisig"), &signature),
     ]);
-    machine.plug(&third);
+    let _third = machine.plug(&third);
     third.wait_for_report(SERIAL, "version 3 is kept");
     wait_for_answer(&mut machine, "192.168.1.11");
     assert!(!answers(&machine, "192.168.1.12"));

@@ -67,23 +67,23 @@ fn a_good_version_is_kept_and_a_bad_one_gives_way_to_the_one_before() {
     machine.first_run();
 
     let good = stick(Kind::Newer);
-    machine.plug(&good);
+    let plugged = machine.plug(&good);
     machine.begin_install();
     machine.wait_for_install(Kind::Newer.version());
     machine.wait_for("redan-init: version 9.0.0 in slot b", SETTLED);
-    machine.unplug();
+    machine.unplug(&plugged);
     wait_for_permanence(&mut machine, Kind::Newer.version());
     // What was stored is there: the PIN, at least.
     machine.log_in();
 
     // One that ends at once: it is tried, and then the one before runs again and says so.
     let bad = stick(Kind::Broken);
-    machine.plug(&bad);
+    let plugged = machine.plug(&bad);
     machine.begin_install();
     machine.wait_for_install(Kind::Broken.version());
     machine.wait_for("redan-init: version 9.1.0 in slot a", SETTLED);
     machine.wait_for("redan-init: version 9.0.0 in slot b", SETTLED);
-    machine.unplug();
+    machine.unplug(&plugged);
     machine.log_in();
     machine.type_line("6");
     machine.expect("version 9.1.0 was tried and given up, 9.0.0 runs again");
@@ -95,7 +95,7 @@ fn a_good_version_is_kept_and_a_bad_one_gives_way_to_the_one_before() {
     let mut machine = body.start();
     machine.wait_for("redan-init: version 9.0.0 in slot b", SETTLED);
     machine.log_in();
-    machine.plug(&old);
+    let _old = machine.plug(&old);
     machine.begin_install();
     machine.expect("only a newer one can be installed");
 }
@@ -114,7 +114,7 @@ fn a_power_cut_at_any_moment_of_an_update_leaves_a_machine_that_starts() {
     // The moments lie within what a whole installation takes, whatever that is on this machine; the last cuts fall into the restart.
     let mut whole = None;
     while cuts < CUTS {
-        machine.plug(&stick);
+        let _stick = machine.plug(&stick);
         let begun = Instant::now();
         machine.begin_install();
         let moment = whole.map(|whole: Duration| whole * (cuts + 1) / CUTS);
