@@ -15,7 +15,7 @@ use redan_ipc::messages::waf::{
 };
 use redan_types::{ServiceName, Timestamp};
 use redan_waf::exception::{Exception, NoException, Proposal, Record, RecordMatch, Sum, propose, replay};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How far back records are looked at.
@@ -145,7 +145,7 @@ impl<'a> Exceptions<'a> {
         let mut records: BTreeMap<u64, Record> = BTreeMap::new();
         let mut complete = true;
         for exception in exceptions {
-            let mut before = None;
+            let (mut before, mut read) = (None, BTreeSet::new());
             loop {
                 let page = self.page(WafQuery {
                     from: Some(since),
@@ -161,7 +161,8 @@ impl<'a> Exceptions<'a> {
                         .iter()
                         .map(|(number, record)| (*number, found(*number, record))),
                 );
-                let next = page.next.filter(|next| before.is_none_or(|before| *next < before));
+                // A page that leads back to one that was read is the end, whatever it says.
+                let next = page.next.filter(|next| read.insert(*next));
                 if next.is_none() {
                     break;
                 }
@@ -379,6 +380,8 @@ mod tests {
                 one(949_110, "TX", "blocking_inbound_anomaly_score", 0),
             ],
             audit: String::new(),
+            more: 0,
+            limit: None,
         }
     }
 

@@ -86,7 +86,10 @@ pub fn rules(
         };
         match check(&sources, &rules.sets, &mut compiler, compiled) {
             Ok(hash) => drop(sound.insert(hash)),
-            Err(reason) => reasons.push(format!("service {name}, web application firewall: {reason}")),
+            Err(mistakes) => {
+                let told = mistakes.into_iter();
+                reasons.extend(told.map(|reason| format!("service {name}, web application firewall: {reason}")));
+            }
         }
         for exception in waf.exceptions.iter().filter(|exception| !has_ended(exception, now)) {
             let ending = exception.expires.map(|moment| (moment.0, described(name, exception)));
@@ -135,14 +138,14 @@ fn find(
     )))
 }
 
-/// Compiles unless the very same has been compiled before; gives its hash.
+/// Compiles unless the very same has been compiled before; gives its hash, or all mistakes.
 fn check(
     sources: &[RuleSource],
     sets: &[RuleArchive],
     compiler: &mut Compiler,
     compiled: &Compiled,
-) -> Result<[u8; 32], String> {
-    let files = assemble(sources, sets).map_err(|error| error.to_string())?;
+) -> Result<[u8; 32], Vec<String>> {
+    let files = assemble(sources, sets).map_err(|error| vec![error.to_string()])?;
     let mut hash = Sha256::new();
     for (name, content, is_rules) in &files {
         // Lengths keep what is beside each other apart.
@@ -165,10 +168,10 @@ fn check(
         all.insert(name, content);
     }
     let order: Vec<&str> = order.iter().map(String::as_str).collect();
-    match redan_service::aside(|| compiler.compile(&all, &order).map(drop)) {
+    match redan_service::aside(|| compiler.check(&all, &order).map(drop)) {
         Ok(Ok(())) => Ok(hash),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(format!("no thread to compile on: {error}")),
+        Ok(Err(mistakes)) => Err(mistakes.iter().map(ToString::to_string).collect()),
+        Err(error) => Err(vec![format!("no thread to compile on: {error}")]),
     }
 }
 
@@ -379,6 +382,22 @@ mod tests {
         };
         assert!(reasons[0].starts_with("service shop"), "{reasons:?}");
         assert!(reasons[0].contains("rules/one.conf:2"), "{reasons:?}");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_not_only_the_first() {
+        let rules = b"SecRule ARGS \"@rx (\" \"id:1\"\nSecNonsense\nSecRule ARGS \"@rx x\" \"id:2,nonsense\"\n";
+        let (made, _) = made(OWN, rules, 0);
+        let Err(PlanError::Refused(reasons)) = made else {
+            panic!("accepted")
+        };
+        for line in 1..=3 {
+            let place = format!("rules/one.conf:{line}");
+            assert!(
+                reasons.iter().any(|reason| reason.contains(&place)),
+                "{place}: {reasons:?}"
+            );
+        }
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Arrival {
         self.worker.counters.handshake(stream.is_resumed());
         let peer = Peer::new(
             self.worker,
-            self.remote.ip(),
+            self.remote,
             self.listener,
             self.snapshot.generation,
             service,

@@ -6,6 +6,7 @@ mod common;
 
 use common::{HOST, Rig, Scripted, eventually};
 use redan_ipc::messages::traffic::Verdict;
+use redan_ipc::messages::waf::{LARGEST, WafLimit};
 use redan_ipc::slice::{ProxySlice, RuleSource, WafPolicy};
 use redan_types::Generation;
 use std::fmt::Write as _;
@@ -216,4 +217,150 @@ fn rules_that_do_not_compile_refuse_the_preparation_and_the_old_ones_go_on() {
         "{reasons:?}"
     );
     assert_eq!(rig.ask(&get("/0?a=evil")).status, 403);
+}
+
+fn form(target: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[test]
+fn an_attack_with_many_matches_leaves_a_record_that_the_vault_keeps() {
+    let upstream = answers(vec![plain("fine")]);
+    let rig = Rig::start(upstream.address, |slice| {
+        let mut policy = policy(true);
+        let mut rules = String::new();
+        for id in 100..112 {
+            let _ = writeln!(
+                rules,
+                "SecRule ARGS \"@contains a\" \"id:{id},phase:2,pass,log,msg:'m',logdata:'%{{MATCHED_VAR_NAME}} %{{MATCHED_VAR}}'\""
+            );
+        }
+        rules.push_str("SecRule ARGS \"@contains evil\" \"id:999,phase:2,deny,status:403,log\"\n");
+        policy.sources.insert(
+            1,
+            RuleSource::Text {
+                name: "many.conf".to_owned(),
+                text: rules,
+            },
+        );
+        slice.services[0].waf = Some(policy);
+    });
+    let fields: Vec<String> = (0..25)
+        .map(|at| format!("{at}{}={} evil", "n".repeat(200), "a".repeat(900)))
+        .collect();
+    let mut client = rig.client();
+    client.send(form("/0", &fields.join("&")));
+    assert_eq!(client.response().status, 403);
+    eventually("the record arrives", || !rig.vault.found.lock().unwrap().is_empty());
+    let found = rig.vault.found.lock().unwrap();
+    assert!(found[0].bytes() <= LARGEST, "{}", found[0].bytes());
+    assert_eq!(found[0].stopped_by, Some(999));
+    assert!(found[0].matches.iter().any(|one| one.rule == 999));
+    assert!(found[0].more > 100 && found[0].matches.len() > 20);
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_an_event_also_where_it_passes() {
+    let upstream = answers(vec![plain("fine")]);
+    for (blocking, status) in [(true, 413), (false, 200)] {
+        let rig = Rig::start(upstream.address, |slice| {
+            let mut policy = policy(blocking);
+            policy.sources.push(RuleSource::Text {
+                name: "limit.conf".to_owned(),
+                text: "SecRequestBodyLimit 1000\nSecRequestBodyLimitAction Reject\n".to_owned(),
+            });
+            slice.services[0].waf = Some(policy);
+        });
+        let mut client = rig.client();
+        client.send(form("/0", &"x".repeat(2_000)));
+        assert_eq!(client.response().status, status);
+        eventually("the record arrives", || !rig.vault.found.lock().unwrap().is_empty());
+        let found = rig.vault.found.lock().unwrap();
+        assert_eq!(
+            (found[0].stopped_by, found[0].limit, found[0].blocked),
+            (Some(0), Some(WafLimit::RequestBody), blocking)
+        );
+    }
+}
+
+#[test]
+fn no_client_has_all_the_memory_for_bodies_and_who_only_detects_lets_the_rest_pass() {
+    for blocking in [true, false] {
+        let upstream = answers(vec![plain("fine")]);
+        let rig = Rig::start(upstream.address, |slice| {
+            let mut policy = policy(blocking);
+            policy.sources.push(RuleSource::Text {
+                name: "limit.conf".to_owned(),
+                text: "SecRequestBodyLimit 33554432\nSecRequestBodyNoFilesLimit 33554432\n".to_owned(),
+            });
+            slice.services[0].waf = Some(policy);
+            slice.services[0].limits.body = 32 << 20;
+        });
+        let long = form("/0", &"x".repeat(12 << 20));
+        let mut slow = rig.client();
+        slow.send(&long[..long.len() - 10]);
+        let mut client = rig.client();
+        // The first one holds four times twelve of 64 MiB; where it is refused, not all of the second one is read.
+        let sent = if blocking { (4 << 20) + (128 << 10) } else { long.len() };
+        client.send(&long[..sent]);
+        let status = client.response().status;
+        assert_eq!(status, if blocking { 503 } else { 200 });
+        eventually("the record arrives", || !rig.vault.found.lock().unwrap().is_empty());
+        let found = rig.vault.found.lock().unwrap();
+        assert_eq!(
+            (found[0].stopped_by, found[0].limit, found[0].blocked),
+            (Some(0), Some(WafLimit::Room), blocking)
+        );
+    }
+}
+
+#[test]
+fn a_request_cannot_blank_out_what_is_said_about_it() {
+    let upstream = answers(vec![plain("fine")]);
+    let rig = Rig::start(upstream.address, |slice| {
+        let mut policy = policy(true);
+        policy.sources.insert(
+            1,
+            RuleSource::Text {
+                name: "rules/REQUEST-942-APPLICATION-ATTACK-SQLI.conf".to_owned(),
+                text: "SecRule ARGS \"@contains union\" \"id:942100,phase:1,deny,status:403,log,msg:'SQL found',severity:2,\
+                       tag:'attack-sqli',logdata:'Matched Data: %{MATCHED_VAR}'\""
+                    .to_owned(),
+            },
+        );
+        slice.services[0].waf = Some(policy);
+    });
+    let asked = get("/account/reset/Zx81kLm09q?q=union&token=Matched1").replace(
+        "Accept-Encoding",
+        "Cookie: session=127.0.0.1; token=942100; sid=attack-sqli; auth=SQL found\nAuthorization: Matched Data\nAccept-Encoding",
+    );
+    assert_eq!(rig.ask(&asked).status, 403);
+    eventually("the record arrives", || !rig.vault.found.lock().unwrap().is_empty());
+    let found = rig.vault.found.lock().unwrap();
+    let one = &found[0].matches[0];
+    assert_eq!(
+        (one.rule, one.message.as_str(), one.tags[0].as_str()),
+        (942_100, "SQL found", "attack-sqli")
+    );
+    assert_eq!(
+        (one.data.as_str(), one.excerpt.as_str()),
+        ("Matched Data: union", "union")
+    );
+    assert_eq!(found[0].path, "/account/reset/***");
+    let audit: serde_json::Value = serde_json::from_str(&found[0].audit).unwrap();
+    let transaction = &audit["transaction"];
+    assert_eq!(transaction["client_ip"], "127.0.0.1");
+    assert_ne!(transaction["client_port"], 0);
+    assert_eq!(transaction["request"]["method"], "GET");
+    assert_eq!(transaction["request"]["uri"], "/account/reset/***?q=union&token=***");
+    assert_eq!(transaction["request"]["headers"]["Cookie"], "***");
+    let details = &transaction["messages"][0]["details"];
+    assert_eq!(details["ruleId"], "942100");
+    assert_eq!(details["file"], "rules/REQUEST-942-APPLICATION-ATTACK-SQLI.conf");
+    assert_eq!(details["tags"][0], "attack-sqli");
+    assert_eq!(details["match"], "Matched \"union\" at ARGS:q");
+    assert!(!found[0].audit.contains("Zx81kLm09q"));
 }

@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use redan_types::Timestamp;
 use redan_waf::{
-    engine::{Connection, MemoryCollections, RuleSet, Stop, Transaction},
+    engine::{Connection, Exceeded, MemoryCollections, RuleSet, Stop, Transaction},
     seclang::{Compiler, RuleFiles},
 };
 
@@ -260,7 +260,7 @@ fn persistent_collections_outlive_the_transaction() {
         "SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.hits=+1\"\n\
          SecRule IP:hits \"@gt 2\" \"id:2,phase:1,deny,status:429\"",
     );
-    let kept = Arc::new(MemoryCollections::new(10));
+    let kept = Arc::new(MemoryCollections::new(10, 1 << 20));
     let mut statuses = Vec::new();
     for _ in 0..3 {
         let mut transaction = begin(&rules);
@@ -289,6 +289,80 @@ fn bodies_are_read_by_their_processor() {
     assert_eq!(send("text/xml", "<r><a>x</a></r>"), [5]);
     let part = "--b\r\nContent-Disposition: form-data; name=\"u\"; filename=\"f.txt\"\r\n\r\nhi\r\n--b--\r\n";
     assert_eq!(send("multipart/form-data; boundary=b", part), [7]);
+}
+
+#[test]
+fn a_part_with_an_empty_file_name_is_a_field_and_a_file() {
+    let rules = rules(
+        "SecRule ARGS:a \"@contains <script\" \"id:1,phase:2,pass\"\n\
+         SecRule &FILES \"@eq 1\" \"id:2,phase:2,pass\"\n\
+         SecRule MULTIPART_STRICT_ERROR|REQBODY_ERROR \"@eq 1\" \"id:3,phase:2,pass\"",
+    );
+    let send = |headers: &str| {
+        let part = format!("--b\r\n{headers}\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n");
+        ids(
+            &rules,
+            "/",
+            &[("Content-Type", "multipart/form-data; boundary=b")],
+            &part,
+        )
+    };
+    assert_eq!(
+        send("Content-Disposition: form-data; name=\"a\"; filename=\"\""),
+        [1, 2]
+    );
+    let field = "Content-Disposition: form-data; name=\"a\"";
+    assert_eq!(send(&format!("{field}; filename=\"x\"\r\n{field}")), [3, 3]);
+}
+
+#[test]
+fn a_document_type_that_hides_text_is_a_body_that_cannot_be_read() {
+    let rules = rules(
+        "SecRule REQUEST_HEADERS:Content-Type \"@contains xml\" \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
+         SecRule REQBODY_ERROR \"@eq 1\" \"id:2,phase:2,pass\"\nSecRule XML:/* \"@contains <script\" \"id:3,phase:2,pass\"",
+    );
+    let send = |body: &str| ids(&rules, "/", &[("Content-Type", "text/xml")], body);
+    assert_eq!(
+        send("<!DOCTYPE a [<!ATTLIST a b CDATA \"&#60;script&#62;alert(1)\">]><a/>"),
+        [2]
+    );
+    assert_eq!(
+        send("<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>"),
+        [2]
+    );
+    assert_eq!(send("<!DOCTYPE a [<!ENTITY x \"&#60;script>\">]><a>&x;</a>"), [3]);
+}
+
+#[test]
+fn a_limit_is_noted_where_nothing_is_refused() {
+    let rules = rules("SecRuleEngine DetectionOnly\nSecRequestBodyLimit 4\nSecRequestBodyLimitAction Reject");
+    let mut transaction = begin(&rules);
+    run(&mut transaction, "/", &[], "abcde");
+    assert!(transaction.intervention().is_none());
+    assert_eq!(transaction.exceeded(), Some(Exceeded::RequestBody));
+    transaction.reset(Arc::clone(&rules));
+    assert_eq!(transaction.exceeded(), None);
+}
+
+#[test]
+fn what_macros_made_of_a_text_is_told() {
+    let rules = rules(
+        "SecRule ARGS:q \"@contains x\" \"id:1,phase:1,pass,msg:'in %{MATCHED_VAR_NAME}',logdata:'a %{MATCHED_VAR} b %{ARGS.q}',\
+         tag:'plain',tag:'%{ARGS.q}'\"",
+    );
+    let mut transaction = begin(&rules);
+    run(&mut transaction, "/?q=xy%ff", &[], "");
+    let event = &transaction.events()[0];
+    let made = |text: &str, made: &[std::ops::Range<usize>]| -> Vec<String> {
+        made.iter().map(|range| text[range.clone()].to_owned()).collect()
+    };
+    assert_eq!(made(&event.message, &event.made.message), ["ARGS:q"]);
+    assert_eq!(made(&event.data, &event.made.data), ["xy\u{fffd}", "xy\u{fffd}"]);
+    assert_eq!(event.data, "a xy\u{fffd} b xy\u{fffd}");
+    assert_eq!(
+        (event.made.tags[0].len(), made(&event.tags[1], &event.made.tags[1])),
+        (0, vec!["xy\u{fffd}".to_owned()])
+    );
 }
 
 #[test]

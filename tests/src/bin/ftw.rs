@@ -29,10 +29,18 @@ const KNOWN: [&str; 8] = [
     "--key-file",
 ];
 
+const USAGE: &str = "\
+usage: ftw --mode engine|proxy --rules DIR --setup FILE --tests DIR [--overrides FILE]
+       ftw --mode proxy --address HOST:PORT --console URL --key-file FILE --tests DIR [--overrides FILE]";
+
 fn main() -> ExitCode {
     let mut given: HashMap<String, String> = HashMap::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
+        if name == "--help" || name == "-h" {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         match arguments.next() {
             Some(value) if KNOWN.contains(&name.as_str()) => drop(given.insert(name, value)),
             _ => {
@@ -42,10 +50,7 @@ fn main() -> ExitCode {
         }
     }
     let Some(outcome) = run(&given) else {
-        eprintln!(
-            "usage: ftw --mode engine|proxy --rules DIR --setup FILE --tests DIR [--overrides FILE]\n       \
-             ftw --mode proxy --address HOST:PORT --console URL --key-file FILE --tests DIR [--overrides FILE]"
-        );
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
     for (name, wrong) in &outcome.failed {

@@ -251,5 +251,7 @@ fn event(id: u64, record: WafRecord) -> WafEvent {
         outbound_score: record.outbound.score,
         outbound_threshold: record.outbound.threshold,
         matches: matches.collect(),
+        more: record.more,
+        limit: record.limit.map(|limit| limit.says().to_owned()),
     }
 }

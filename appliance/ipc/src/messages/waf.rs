@@ -9,6 +9,9 @@ use std::net::IpAddr;
 pub const BATCH: usize = 32;
 /// The most records on one page.
 pub const PAGE: u16 = 100;
+/// The most bytes of a record, as [`WafRecord::bytes`] counts them: the proxy makes none that is larger, the vault keeps each that is
+/// not.
+pub const LARGEST: usize = 64 << 10;
 
 /// A request in which rules found something. Holds no secret: what could be one is masked before it leaves the proxy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -45,8 +48,51 @@ pub struct WafRecord {
     pub outbound: Score,
     /// What matched, in the order of the phases.
     pub matches: Vec<WafMatch>,
-    /// The audit record in ModSecurity's JSON form, masked. Empty on pages: it comes with the single record.
+    /// The audit record in ModSecurity's JSON form, masked. Empty on pages: it comes with the single record. Empty, too, where it was
+    /// too long.
     pub audit: String,
+    /// How many matches more there were: the record would have become too large.
+    pub more: u32,
+    /// The limit that was met, if any.
+    pub limit: Option<WafLimit>,
+}
+
+/// A limit that refuses a request without asking a rule, or would where nothing is refused.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum WafLimit {
+    /// The request's body is longer than what is inspected.
+    RequestBody,
+    /// The response's body is longer than what is inspected.
+    ResponseBody,
+    /// The response is compressed although that was not asked for, and cannot be inspected.
+    Compressed,
+    /// Too many bodies wait to be inspected.
+    Room,
+}
+
+impl WafLimit {
+    /// What was met, as a sentence without its end.
+    #[must_use]
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::RequestBody => "the body of the request is longer than what is inspected",
+            Self::ResponseBody => "the body of the response is longer than what is inspected",
+            Self::Compressed => "the response is compressed although that was not asked for, and cannot be inspected",
+            Self::Room => "too many bodies wait to be inspected",
+        }
+    }
+}
+
+impl WafRecord {
+    /// How many bytes it takes at most, encoded.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let names = self.service.as_str().len() + self.route.as_ref().map_or(0, |route| route.as_str().len());
+        let texts = self.method.len() + self.host.len() + self.path.len() + self.audit.len();
+        let matches: usize = self.matches.iter().map(WafMatch::bytes).sum();
+        // Numbers, flags and lengths of texts: ten bytes each at most.
+        192 + names + texts + matches
+    }
 }
 
 /// A score and its threshold.
@@ -83,6 +129,16 @@ pub struct WafMatch {
     pub score: u32,
     /// Whether it would have counted for a response instead of a request.
     pub outbound: bool,
+}
+
+impl WafMatch {
+    /// How many bytes it takes at most, encoded.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts = self.message.len() + self.collection.len() + self.key.len() + self.excerpt.len() + self.data.len();
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + 5).sum();
+        64 + texts + tags
+    }
 }
 
 /// Which records.

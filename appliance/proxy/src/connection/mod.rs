@@ -24,6 +24,8 @@ const CELLS: usize = 8;
 pub(crate) struct Peer {
     pub(crate) worker: Rc<Worker>,
     pub(crate) address: IpAddr,
+    /// The port that the client connected from.
+    pub(crate) port: u16,
     pub(crate) source: Source,
     /// What upstreams are told about the client, made at the first request.
     pub(crate) origin: RefCell<Option<Origin>>,
@@ -44,15 +46,16 @@ struct Held {
 impl Peer {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        address: IpAddr,
+        remote: SocketAddr,
         listener: SocketAddr,
         generation: Generation,
         service: Arc<Published>,
     ) -> Self {
-        let address = address.to_canonical();
+        let address = remote.ip().to_canonical();
         Self {
             worker,
             address,
+            port: remote.port(),
             source: Source::of(address),
             origin: RefCell::new(None),
             listener,

@@ -9,18 +9,17 @@ use crate::connection::Peer;
 use crate::snapshot::Published;
 use crate::waf::WafPlan;
 use crate::waf::found::{Subject, record};
+use crate::waf::room::Held;
 use redan_http1::{RequestHead, ResponseFraming, ResponseHead};
 use redan_ipc::messages::traffic::Verdict;
+use redan_ipc::messages::waf::WafLimit;
 use redan_types::{IncidentId, RouteName, Timestamp};
 use redan_waf::engine::{Connection, Intervention, Stop, Transaction};
 use redan_waf::seclang::EngineMode;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-/// Bytes of bodies that may wait for a verdict, of all threads together. The engine needs a small multiple of it.
-const HELD: usize = 256 << 20;
 /// Transactions that a thread keeps for later.
 const KEPT: usize = 32;
 /// One that has held more than this is not kept.
@@ -35,8 +34,12 @@ thread_local! {
 pub(crate) struct Guard<'g> {
     plan: &'g WafPlan,
     transaction: Box<Transaction>,
-    /// Bytes that this one holds.
+    /// The memory that its bodies take.
     held: Held,
+    /// Bytes of bodies that wait, besides what the engine keeps.
+    waiting: usize,
+    /// A limit that was met, other than the engine's own.
+    limit: Option<WafLimit>,
     heard_response: bool,
     /// Whether something was refused here.
     refused: bool,
@@ -49,27 +52,6 @@ pub(crate) enum Refusal {
     Answer(Denial),
     /// The client gets nothing.
     Drop(Denial),
-}
-
-/// A share of the bytes that may be held.
-struct Held {
-    all: Arc<AtomicUsize>,
-    own: usize,
-}
-
-impl Held {
-    /// Takes room for so many bytes more; false where there is none.
-    fn take(&mut self, bytes: usize) -> bool {
-        let before = self.all.fetch_add(bytes, Ordering::Relaxed);
-        self.own = self.own.saturating_add(bytes);
-        before.saturating_add(bytes) <= HELD
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.own, Ordering::Relaxed);
-    }
 }
 
 impl<'g> Guard<'g> {
@@ -93,7 +75,7 @@ impl<'g> Guard<'g> {
         let listener = peer.listener();
         let connection = Connection {
             client: peer.address,
-            client_port: 0,
+            client_port: peer.port,
             server: listener.ip().to_canonical(),
             server_port: listener.port(),
         };
@@ -102,10 +84,9 @@ impl<'g> Guard<'g> {
         Some(Self {
             plan,
             transaction,
-            held: Held {
-                all: Arc::clone(&peer.worker.shared.waf.held),
-                own: 0,
-            },
+            held: Held::nothing(&peer.worker.shared.waf.room, peer.source, &service.name),
+            waiting: 0,
+            limit: None,
             heard_response: false,
             refused: false,
         })
@@ -136,19 +117,23 @@ impl<'g> Guard<'g> {
 
     /// Whether the body of the request is to be held.
     pub(crate) fn wants_request_body(&self) -> bool {
-        self.transaction.wants_request_body()
+        !self.is_full() && self.transaction.wants_request_body()
     }
 
     /// A piece of the request's body.
     pub(crate) fn request_body(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        self.hold(piece.len())?;
         let verdict = self.transaction.request_body(piece);
-        self.judged(verdict)
+        self.judged(verdict)?;
+        self.hold(piece.len())
     }
 
     /// Judges the whole request.
     pub(crate) fn request_end(&mut self) -> Result<(), Refusal> {
         let verdict = self.transaction.request_body_end();
+        // What the engine made of the body stays until the response is there.
+        if self.waiting > 0 {
+            self.held.settle(self.memory());
+        }
         self.judged(verdict)
     }
 
@@ -166,7 +151,7 @@ impl<'g> Guard<'g> {
 
     /// Whether the body of the response is to be held. One that is compressed, although the upstream was asked not to, cannot be
     /// judged.
-    pub(crate) fn wants_response_body(&self, response: &ResponseHead) -> Result<bool, Refusal> {
+    pub(crate) fn wants_response_body(&mut self, response: &ResponseHead) -> Result<bool, Refusal> {
         if matches!(response.framing(), ResponseFraming::None { .. }) || !self.transaction.wants_response_body() {
             return Ok(false);
         }
@@ -174,23 +159,31 @@ impl<'g> Guard<'g> {
             .fields()
             .get("content-encoding")
             .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if plain || !self.plan.blocking {
-            return Ok(plain);
+        if plain {
+            return Ok(true);
         }
-        let why = "the response is compressed although that was not asked for, and cannot be inspected";
-        Err(Refusal::Answer(Denial::new(Verdict::Waf, 502, why)))
+        self.limit.get_or_insert(WafLimit::Compressed);
+        if !self.plan.blocking {
+            return Ok(false);
+        }
+        self.refused = true;
+        Err(Refusal::Answer(Denial::new(
+            Verdict::Waf,
+            502,
+            WafLimit::Compressed.says(),
+        )))
     }
 
     /// Whether more of the response's body is to be held.
     pub(crate) fn wants_more(&self) -> bool {
-        self.transaction.wants_response_body()
+        !self.is_full() && self.transaction.wants_response_body()
     }
 
     /// A piece of the response's body.
     pub(crate) fn response_body(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        self.hold(piece.len())?;
         let verdict = self.transaction.response_body(piece);
-        self.judged(verdict)
+        self.judged(verdict)?;
+        self.hold(piece.len())
     }
 
     /// Judges the whole response.
@@ -215,13 +208,14 @@ impl<'g> Guard<'g> {
             client: peer.address,
             status: end.status,
             blocked: self.refused,
+            limit: self.limit,
             time: now(),
         };
         if let Some(record) = record(&subject, &self.transaction) {
             peer.worker.found.add(record);
         }
         let Self { transaction, held, .. } = self;
-        if held.own <= LARGEST_KEPT {
+        if held.bytes() <= LARGEST_KEPT {
             // At the end of the thread the list may be gone already.
             let _ = FREE.try_with(|free| {
                 let mut free = free.borrow_mut();
@@ -232,13 +226,30 @@ impl<'g> Guard<'g> {
         }
     }
 
+    /// Whether there was no room for a body: no more of it is inspected.
+    fn is_full(&self) -> bool {
+        self.limit == Some(WafLimit::Room)
+    }
+
+    /// The memory that bodies take: what waits may lie in buffers of twice its size.
+    fn memory(&self) -> usize {
+        self.waiting.saturating_mul(2).saturating_add(self.transaction.memory())
+    }
+
+    /// Counts a piece that waits. Where there is no room for it, it is refused; where nothing is refused, the rest of the body passes.
     fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
-        if self.held.take(bytes) {
+        self.waiting = self.waiting.saturating_add(bytes);
+        if self.is_full() || self.held.have(self.memory()) {
             return Ok(());
         }
+        self.limit = Some(WafLimit::Room);
+        if !self.plan.blocking {
+            return Ok(());
+        }
+        self.refused = true;
         Err(Refusal::Answer(Denial {
             retry_after: Some(1),
-            ..Denial::new(Verdict::Limit, 503, "too many bodies wait to be inspected")
+            ..Denial::new(Verdict::Limit, 503, WafLimit::Room.says())
         }))
     }
 

@@ -6,5 +6,7 @@
 pub(crate) mod found;
 mod mask;
 mod plan;
+pub(crate) mod room;
+mod secret;
 
 pub(crate) use plan::{Library, Loading, WafPlan};

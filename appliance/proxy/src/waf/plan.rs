@@ -1,5 +1,6 @@
 //! A service's rules, compiled. This runs on the thread that answers the manager, never on one that serves requests.
 
+use super::room::{self, Room};
 use redan_ipc::rules::{RuleArchive, assemble};
 use redan_ipc::slice::WafPolicy;
 use redan_types::{ServiceName, Timestamp};
@@ -7,11 +8,12 @@ use redan_waf::engine::{Collections, Kept, KeptChange, MemoryCollections, RuleSe
 use redan_waf::seclang::{Compiler, Keeper, RuleFiles};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Persistent collections (`IP`, `SESSION`, …) of all services together. Where more come, those that end first go.
 const COLLECTIONS: usize = 20_000;
+/// Bytes of memory for them.
+const COLLECTED: usize = 64 << 20;
 
 /// A service's web application firewall.
 #[derive(Debug)]
@@ -26,13 +28,13 @@ pub(crate) struct WafPlan {
     pub(crate) outbound_threshold: u32,
 }
 
-/// What outlives a configuration: rules that are in use somewhere, persistent collections, the count of held bytes.
+/// What outlives a configuration: rules that are in use somewhere, persistent collections, the room for bodies.
 #[derive(Debug)]
 pub(crate) struct Library {
     compiled: Mutex<HashMap<[u8; 32], Weak<RuleSet>>>,
     collections: Arc<MemoryCollections>,
-    /// Bytes of bodies that wait for a verdict, of all threads.
-    pub(crate) held: Arc<AtomicUsize>,
+    /// Memory for bodies that wait for a verdict, of all threads.
+    pub(crate) room: Arc<Room>,
 }
 
 /// One configuration being compiled: services share the operators of their rules.
@@ -46,8 +48,8 @@ impl Library {
     pub(crate) fn new() -> Self {
         Self {
             compiled: Mutex::default(),
-            collections: Arc::new(MemoryCollections::new(COLLECTIONS)),
-            held: Arc::default(),
+            collections: Arc::new(MemoryCollections::new(COLLECTIONS, COLLECTED)),
+            room: Arc::new(Room::new(room::ALL)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use redan_ipc::messages::manager::{OperatorReply, OperatorRequest};
-use redan_ipc::messages::waf::{WafMatch, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
+use redan_ipc::messages::waf::{WafLimit, WafMatch, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
 use redan_types::Timestamp;
 use serde_json::{Value, json};
 
@@ -82,13 +82,14 @@ fn list(page: &WafPage) -> String {
                 record.service.to_string(),
                 record.client.to_string(),
                 verdict(record).to_owned(),
+                stopper(record),
                 rule,
                 format!("{} {}", record.method, record.path),
             ]
         })
         .collect();
     let mut text = table(
-        &["EVENT", "TIME", "SERVICE", "CLIENT", "VERDICT", "RULE", "REQUEST"],
+        &["EVENT", "TIME", "SERVICE", "CLIENT", "VERDICT", "BY", "RULE", "REQUEST"],
         &rows,
     );
     text.push_str(&format!("{} of {} events", rows.len(), page.kept));
@@ -103,6 +104,15 @@ fn list(page: &WafPage) -> String {
 /// The match that counted most.
 fn worst(record: &WafRecord) -> Option<&WafMatch> {
     record.matches.iter().rev().max_by_key(|found| found.score)
+}
+
+/// What refused the request, or would have. The match that counted most tells more, where a rule only sums up; both are shown.
+fn stopper(record: &WafRecord) -> String {
+    match record.stopped_by {
+        Some(0) => "limit".to_owned(),
+        Some(rule) => rule.to_string(),
+        None => String::new(),
+    }
 }
 
 fn verdict(record: &WafRecord) -> &'static str {
@@ -141,6 +151,12 @@ fn full(number: u64, record: &WafRecord) -> String {
             record.paranoia
         ),
     );
+    if let Some(rule) = record.stopped_by.filter(|rule| *rule > 0) {
+        line("by", &format!("rule {rule}"));
+    }
+    if let Some(limit) = record.limit {
+        line("limit", limit.says());
+    }
     for (place, found) in (1..).zip(&record.matches) {
         text.push('\n');
         text.push_str(&wrapped(
@@ -156,6 +172,9 @@ fn full(number: u64, record: &WafRecord) -> String {
         if found.score > 0 {
             text.push_str(&format!("          +{} points\n", found.score));
         }
+    }
+    if record.more > 0 {
+        text.push_str(&format!("\n{} more matches are not kept\n", record.more));
     }
     if !record.audit.is_empty() {
         text.push_str(&format!("\n{}\n", clean(&record.audit)));
@@ -207,6 +226,8 @@ fn told(number: u64, record: &WafRecord) -> Value {
         "outbound_score": record.outbound.score,
         "outbound_threshold": record.outbound.threshold,
         "matches": matches,
+        "more_matches": record.more,
+        "limit": record.limit.map(WafLimit::says),
         // It is JSON of its own.
         "audit": serde_json::from_str::<Value>(&record.audit).unwrap_or(Value::Null),
     })

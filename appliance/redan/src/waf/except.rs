@@ -41,6 +41,7 @@ pub(crate) fn run(appliance: &Appliance, arguments: &ExceptArguments) -> Result<
         return Err(CommandError::Answer("what came"));
     };
     let mut text = described(&preview);
+    let wider = is_wider(&preview);
     let ExceptionPreview {
         candidate,
         obstacle,
@@ -57,8 +58,21 @@ pub(crate) fn run(appliance: &Appliance, arguments: &ExceptArguments) -> Result<
         });
     };
     if !arguments.apply {
-        text.push_str("Nothing has changed. Apply it: the same command with --apply\n");
+        let how = if wider { "--apply --wider" } else { "--apply" };
+        text.push_str(&format!("Nothing has changed. Apply it: the same command with {how}\n"));
         return Ok(Output::text(text));
+    }
+    if wider && !arguments.wider {
+        text.push_str(&wrapped(
+            "",
+            "Nothing has changed: what is marked WIDER is applied only with --apply --wider. Name the matches that need no such exception \
+             with --match, or write it yourself.",
+        ));
+        return Ok(Output {
+            text,
+            verdict: Verdict::Bad,
+            ..Output::default()
+        });
     }
     let comment = format!("WAF exception: {reason}");
     transaction::commit(
@@ -69,6 +83,11 @@ pub(crate) fn run(appliance: &Appliance, arguments: &ExceptArguments) -> Result<
         Some(base),
         text,
     )
+}
+
+/// Whether an exception spares more than one part of the request on one path.
+fn is_wider(preview: &ExceptionPreview) -> bool {
+    preview.exceptions.iter().any(|one| one.wider.is_some())
 }
 
 fn described(preview: &ExceptionPreview) -> String {

@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<Output, CommandError> 
             .iter()
             .filter(|event| event.log || arguments.all)
             .collect(),
-        cut: transaction.events_are_cut(),
+        cut: transaction.events_cut() > 0,
         scores: transaction.scores(),
         levels: levels(&transaction),
         verdict: transaction.intervention(),

@@ -127,6 +127,9 @@ pub(crate) struct ExceptArguments {
     /// Write them into the configuration and let it run; without a confirmation it is rolled back.
     #[arg(long)]
     apply: bool,
+    /// Also apply those that are wider than one part of the request on one path.
+    #[arg(long, requires = "apply")]
+    wider: bool,
     /// How long it runs on probation: 30s to 10m.
     #[arg(long, default_value = "60s", value_parser = probation, value_name = "TIME", requires = "apply")]
     confirm_within: Duration,

@@ -33,7 +33,11 @@ impl Vault {
             }
             ProxyVaultRequest::Waf { records } => {
                 self.later(&self.disk, responder, ProxyVaultReply::Refused, move |vault| {
-                    vault.waf.add(&records, vault.now()).map(|()| ProxyVaultReply::Noted)
+                    if vault.waf.add(&records, vault.now())? > 0 {
+                        vault
+                            .note("records of the web application firewall were too large and are not kept".to_owned());
+                    }
+                    Ok(ProxyVaultReply::Noted)
                 });
             }
             ProxyVaultRequest::Audit { events } => {

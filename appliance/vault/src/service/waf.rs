@@ -1,27 +1,34 @@
 //! What the web application firewall found: telemetry, the newest records of all services in a tree of their own.
 //!
 //! What is searched for is in memory, the records themselves are read when a page needs them. A record that cannot be written is lost
-//! and nothing else: the audit log has the refusal.
+//! and nothing else: the audit log has the refusal. There is room for so many records and so many bytes; when it is full, the client
+//! that has most of it loses its oldest one, so that a flood pushes out what the flood left and nobody else's.
 
 use super::VaultError;
 use super::change::{Change, Key, decode, encode};
 use crate::store::{Name, Store, StoreError, Tree};
-use redan_ipc::messages::waf::{BATCH, PAGE, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
+use redan_ipc::messages::waf::{BATCH, LARGEST, PAGE, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
 use redan_types::{IncidentId, ServiceName, Timestamp};
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Records kept, at most.
 const MOST: usize = 20_000;
+/// Bytes of records kept, at most, in their stored form. The store itself may take twice as much until it is written anew.
+const MOST_BYTES: usize = 128 << 20;
+/// What a record counts at least when clients are compared: its part of the room, if all were alike.
+const SLOT: usize = MOST_BYTES / MOST;
 /// Older records go, however few there are.
 const OLDEST: Duration = Duration::from_hours(7 * 24);
-/// The largest record that is taken, in bytes of its stored form.
-const LARGEST: usize = 96 << 10;
+/// Bytes of records on one page, at most: it is sent in one message.
+const PAGE_BYTES: usize = 1 << 20;
 /// Records read at once at the start.
 const PORTION: usize = 500;
-const VERSION: u8 = 1;
+/// 1 had neither `more` nor `limit`.
+const VERSION: u8 = 2;
 
 /// The records.
 #[derive(Debug)]
@@ -33,7 +40,37 @@ pub(crate) struct WafRecords {
 #[derive(Debug, Default)]
 struct Known {
     entries: BTreeMap<u64, Entry>,
+    /// The same in the order of time: threads of the proxy report at their own pace.
+    order: BTreeSet<(Timestamp, u64)>,
+    /// What each client has of the room.
+    shares: HashMap<IpAddr, Share>,
+    /// The clients by what they have.
+    ranks: BTreeSet<(usize, IpAddr)>,
+    bytes: usize,
     next: u64,
+    limits: Limits,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    records: usize,
+    bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: MOST,
+            bytes: MOST_BYTES,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    weight: usize,
+    records: BTreeSet<(Timestamp, u64)>,
 }
 
 /// What a search looks at.
@@ -46,18 +83,24 @@ struct Entry {
     rules: Vec<u64>,
     blocked: bool,
     incident: IncidentId,
+    /// Bytes of its stored form.
+    bytes: usize,
 }
 
 impl Entry {
-    fn of(record: &WafRecord) -> Self {
+    fn of(record: &WafRecord, bytes: usize) -> Self {
+        let mut rules: Vec<u64> = record.matches.iter().map(|one| one.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
         Self {
             time: record.time,
             service: record.service.clone(),
             client: record.client,
             path: record.path.chars().take(256).collect(),
-            rules: record.matches.iter().map(|one| one.rule).collect(),
+            rules,
             blocked: record.blocked,
             incident: record.incident,
+            bytes,
         }
     }
 
@@ -76,6 +119,71 @@ impl Entry {
     }
 }
 
+/// Who counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+impl Known {
+    fn insert(&mut self, number: u64, entry: Entry) {
+        let client = network(entry.client);
+        self.bytes += entry.bytes;
+        self.order.insert((entry.time, number));
+        let share = self.shares.entry(client).or_default();
+        self.ranks.remove(&(share.weight, client));
+        share.weight += entry.bytes.max(SLOT);
+        share.records.insert((entry.time, number));
+        self.ranks.insert((share.weight, client));
+        self.entries.insert(number, entry);
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(entry) = self.entries.remove(&number) else {
+            return;
+        };
+        let client = network(entry.client);
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        self.order.remove(&(entry.time, number));
+        let Some(share) = self.shares.get_mut(&client) else {
+            return;
+        };
+        self.ranks.remove(&(share.weight, client));
+        share.weight = share.weight.saturating_sub(entry.bytes.max(SLOT));
+        share.records.remove(&(entry.time, number));
+        if share.records.is_empty() {
+            self.shares.remove(&client);
+        } else {
+            self.ranks.insert((share.weight, client));
+        }
+    }
+
+    /// The next one that has to go: one that is too old, else the oldest of who has most.
+    fn surplus(&self, now: Timestamp) -> Option<u64> {
+        let (time, oldest) = *self.order.first()?;
+        if now.since(time) > OLDEST {
+            return Some(oldest);
+        }
+        if self.entries.len() <= self.limits.records && self.bytes <= self.limits.bytes {
+            return None;
+        }
+        let (_, client) = self.ranks.last()?;
+        let first = self.shares.get(client)?.records.first();
+        first.map(|(_, number)| *number)
+    }
+}
+
+/// A stored record, of this version or the one before.
+fn stored(bytes: &[u8]) -> Result<WafRecord, VaultError> {
+    match bytes.split_first() {
+        // What came to be known since stands at the end, and nothing of it is two zeros.
+        Some((1, body)) => decode(VERSION, &[&[VERSION], body, &[0, 0]].concat()),
+        _ => decode(VERSION, bytes),
+    }
+}
+
 impl WafRecords {
     /// Reads what is there; also gives what is damaged, in words.
     pub(crate) fn open(store: Arc<Store>) -> Result<(Self, Vec<String>), VaultError> {
@@ -89,8 +197,8 @@ impl WafRecords {
                     Ok(record) => {
                         let number = record.number.unwrap_or(from);
                         from = from.max(number + 1);
-                        match decode::<WafRecord>(VERSION, &record.value) {
-                            Ok(record) => drop(known.entries.insert(number, Entry::of(&record))),
+                        match stored(&record.value) {
+                            Ok(found) => known.insert(number, Entry::of(&found, record.value.len())),
                             Err(error) => {
                                 notes.push(format!("record {number} of the web application firewall: {error}"));
                             }
@@ -107,44 +215,47 @@ impl WafRecords {
             }
         }
         notes.truncate(10);
-        known.next = from;
+        known.next = from.max(1);
         let known = Mutex::new(known);
         Ok((Self { store, known }, notes))
     }
 
-    /// Keeps records; the oldest go where there are too many.
-    pub(crate) fn add(&self, records: &[WafRecord], now: Timestamp) -> Result<(), VaultError> {
+    /// Keeps records; others go where there are too many. Gives how many of these were too large to be kept, which the proxy never makes.
+    pub(crate) fn add(&self, records: &[WafRecord], now: Timestamp) -> Result<usize, VaultError> {
+        let mut sorted: Vec<&WafRecord> = records.iter().take(BATCH).collect();
+        sorted.sort_by_key(|record| record.time);
+        let mut dropped = records.len() - sorted.len();
         let mut batch = self.store.batch();
-        let mut known = self.known();
         let mut fresh = Vec::new();
-        for record in records.iter().take(BATCH) {
+        let mut known = self.known();
+        for record in sorted {
             let value = encode(VERSION, record)?;
             if value.len() > LARGEST {
+                dropped += 1;
                 continue;
             }
             let number = known.next;
             known.next += 1;
+            let bytes = value.len();
             Change::Put(Tree::WafRecords, Key::Number(number), value).add_to(&mut batch)?;
-            fresh.push((number, Entry::of(record)));
+            known.insert(number, Entry::of(record, bytes));
+            fresh.push(number);
         }
-        let mut gone = Vec::new();
-        let much = (known.entries.len() + fresh.len()).saturating_sub(MOST);
-        for (index, (number, entry)) in known.entries.iter().enumerate() {
-            if index >= much && now.since(entry.time) <= OLDEST {
-                break;
-            }
-            gone.push(*number);
-            batch.delete(Tree::WafRecords, Name::Number(*number))?;
+        while let Some(number) = known.surplus(now) {
+            known.remove(number);
+            batch.delete(Tree::WafRecords, Name::Number(number))?;
         }
-        // Numbers are given out and the order of searches is kept while others wait for the disk.
+        // Others need not wait for the disk. What a search finds before it is there, it passes over.
         drop(known);
-        batch.commit()?;
-        let mut known = self.known();
-        for number in gone {
-            known.entries.remove(&number);
+        if let Err(error) = batch.commit() {
+            // What was to go is found again after the next start.
+            let mut known = self.known();
+            for number in fresh {
+                known.remove(number);
+            }
+            return Err(error.into());
         }
-        known.entries.extend(fresh);
-        Ok(())
+        Ok(dropped)
     }
 
     /// Answers a question.
@@ -159,8 +270,20 @@ impl WafRecords {
         let limit = usize::from(query.limit.clamp(1, PAGE));
         let (found, kept) = {
             let known = self.known();
-            let below = known.entries.range(..query.before.unwrap_or(u64::MAX)).rev();
-            let found = below.filter(|(_, entry)| entry.fits(query)).map(|(number, _)| *number);
+            let below = match query.before {
+                Some(before) => Bound::Excluded(match known.entries.get(&before) {
+                    Some(entry) => (entry.time, before),
+                    // It has gone since: from about there.
+                    None => {
+                        let last = known.entries.range(..before).next_back();
+                        last.map_or((Timestamp(0), 0), |(number, entry)| (entry.time, number + 1))
+                    }
+                }),
+                None => Bound::Unbounded,
+            };
+            let below = known.order.range((Bound::Unbounded, below)).rev();
+            let fits = |number: &u64| known.entries.get(number).is_some_and(|entry| entry.fits(query));
+            let found = below.map(|(_, number)| *number).filter(fits);
             (found.take(limit + 1).collect::<Vec<_>>(), known.entries.len())
         };
         let mut page = WafPage {
@@ -168,21 +291,28 @@ impl WafRecords {
             next: None,
             kept: u64::try_from(kept).unwrap_or(u64::MAX),
         };
+        let (mut bytes, mut last) = (0, None);
         for number in found.iter().take(limit) {
             if let Some(mut record) = self.one(*number)? {
                 record.audit = String::new();
+                bytes += record.bytes();
+                if bytes > PAGE_BYTES && !page.records.is_empty() {
+                    page.next = last;
+                    return Ok(page);
+                }
                 page.records.push((*number, record));
             }
+            last = Some(*number);
         }
         if found.len() > limit {
-            page.next = found.get(limit - 1).copied();
+            page.next = last;
         }
         Ok(page)
     }
 
     fn one(&self, number: u64) -> Result<Option<WafRecord>, VaultError> {
         let found = self.store.get(Tree::WafRecords, Name::Number(number))?;
-        found.map(|bytes| decode(VERSION, &bytes)).transpose()
+        found.map(|bytes| stored(&bytes)).transpose()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -192,10 +322,12 @@ impl WafRecords {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, OLDEST, WafRecords};
+    use super::{Limits, MOST, OLDEST, SLOT, VERSION, WafRecords, encode, stored};
     use crate::store::{StateFolder, Store};
     use redan_hal::keys::software::SoftwareDevice;
-    use redan_ipc::messages::waf::{BATCH, Score, WafMatch, WafPage, WafQuery, WafRecord, WafReply, WafRequest};
+    use redan_ipc::messages::waf::{
+        BATCH, LARGEST, Score, WafMatch, WafPage, WafQuery, WafRecord, WafReply, WafRequest,
+    };
     use redan_types::{IncidentId, ServiceName, Timestamp};
     use std::sync::Arc;
 
@@ -239,6 +371,8 @@ mod tests {
                 outbound: false,
             }],
             audit: "{}".to_owned(),
+            more: 0,
+            limit: None,
         }
     }
 
@@ -345,5 +479,143 @@ mod tests {
             )
             .unwrap();
         assert_eq!(search(&records, &WafQuery::default()).kept, 1);
+    }
+
+    #[test]
+    fn the_largest_record_that_the_proxy_makes_is_kept_and_a_larger_one_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, _state) = open(&folder);
+        let mut large = record(1);
+        large.stopped_by = Some(u64::MAX);
+        large.time = Timestamp(u64::MAX >> 2);
+        large.matches = vec![large.matches[0].clone(); 200];
+        large.audit = "\u{10ffff}".repeat((LARGEST - large.bytes()) / 4 + 1);
+        large.audit.truncate(large.audit.len() - 4);
+        assert!(large.bytes() > LARGEST - 8 && large.bytes() <= LARGEST);
+        assert!(encode(VERSION, &large).unwrap().len() <= large.bytes());
+        assert_eq!(records.add(&[large.clone()], large.time).unwrap(), 0);
+        assert_eq!(search(&records, &WafQuery::default()).kept, 1);
+        large.audit = "x".repeat(LARGEST);
+        assert_eq!(records.add(&[large.clone(), record(2)], large.time).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_record_of_the_version_before_is_read() {
+        let mut old = encode(VERSION, &record(3)).unwrap().to_vec();
+        old.truncate(old.len() - 2);
+        old[0] = 1;
+        assert_eq!(stored(&old).unwrap(), record(3));
+    }
+
+    fn from(client: &str, second: u64, audit: usize) -> WafRecord {
+        WafRecord {
+            client: client.parse().unwrap(),
+            audit: "x".repeat(audit),
+            ..record(second)
+        }
+    }
+
+    #[test]
+    fn a_flood_of_one_client_pushes_out_its_own_records_and_stays_within_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, state) = open(&folder);
+        let bytes = 40 * SLOT;
+        records.known().limits = Limits { records: 50, bytes };
+        records
+            .add(&[from("192.0.2.1", 1, 0), from("192.0.2.2", 2, 0)], Timestamp(1))
+            .unwrap();
+        for second in 3..200 {
+            let flood = from(&format!("2001:db8::{second:x}"), second, 2 * SLOT);
+            records.add(&[flood], Timestamp(1)).unwrap();
+            assert!(records.known().bytes <= bytes);
+        }
+        let kept = |client: &str| {
+            let client = Some(client.parse().unwrap());
+            search(
+                &records,
+                &WafQuery {
+                    client,
+                    limit: 100,
+                    ..WafQuery::default()
+                },
+            )
+            .records
+            .len()
+        };
+        assert_eq!([kept("192.0.2.1"), kept("192.0.2.2"), kept("2001:db8::c7")], [1; 3]);
+        assert_eq!(kept("2001:db8::3"), 0);
+        let before = records.known().bytes;
+        drop(records);
+        drop(state);
+        let (records, _state) = open(&folder);
+        assert_eq!(records.known().bytes, before, "what went is gone");
+    }
+
+    #[test]
+    fn records_are_listed_in_the_order_of_time_and_numbers_begin_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, _state) = open(&folder);
+        records.add(&[record(9), record(5)], Timestamp(1)).unwrap();
+        // A thread of the proxy that reports later.
+        records.add(&[record(7), record(1)], Timestamp(1)).unwrap();
+        let all = search(
+            &records,
+            &WafQuery {
+                limit: 9,
+                ..WafQuery::default()
+            },
+        );
+        assert_eq!(paths(&all), ["/p9", "/p7", "/p5", "/p1"]);
+        assert_eq!(all.records.iter().map(|(number, _)| *number).min(), Some(1));
+        let two = |before| {
+            search(
+                &records,
+                &WafQuery {
+                    limit: 2,
+                    before,
+                    ..WafQuery::default()
+                },
+            )
+        };
+        assert_eq!(paths(&two(two(None).next)), ["/p5", "/p1"]);
+    }
+
+    #[test]
+    fn a_page_ends_where_its_message_would_be_too_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, _state) = open(&folder);
+        let mut large = record(1);
+        let tag = vec!["t".repeat(4_000)];
+        large.matches = vec![
+            WafMatch {
+                tags: tag,
+                ..large.matches[0].clone()
+            };
+            15
+        ];
+        for _ in 0..2 {
+            assert_eq!(records.add(&vec![large.clone(); BATCH], Timestamp(1)).unwrap(), 0);
+        }
+        let first = search(
+            &records,
+            &WafQuery {
+                limit: 100,
+                ..WafQuery::default()
+            },
+        );
+        assert!(first.records.len() < 20 && first.next.is_some());
+        let (mut seen, mut before) = (first.records.len(), first.next);
+        while before.is_some() {
+            let page = search(
+                &records,
+                &WafQuery {
+                    limit: 100,
+                    before,
+                    ..WafQuery::default()
+                },
+            );
+            (seen, before) = (seen + page.records.len(), page.next);
+        }
+        assert_eq!(seen, 2 * BATCH);
     }
 }

@@ -7,7 +7,7 @@ use super::BodyError;
 pub struct Part<'a> {
     /// `name` of its disposition.
     pub name: Vec<u8>,
-    /// `filename` of its disposition: it is an upload.
+    /// `filename` of its disposition: it is an upload. With an empty one it is a field to some servers and nothing to others.
     pub filename: Option<Vec<u8>>,
     /// Its header lines, folded ones joined.
     pub headers: Vec<Vec<u8>>,
@@ -281,6 +281,15 @@ impl<'a> Reader<'a> {
         if part.headers.len() >= MAX_HEADERS {
             return Err("Too many part headers");
         }
+        // Which of two a server takes nobody knows.
+        let twice = part.headers.iter().any(|other| {
+            let other = other.split(|byte| *byte == b':').next().unwrap_or_default();
+            other.eq_ignore_ascii_case(name)
+        });
+        if twice {
+            flags.invalid_part = true;
+            return Err("Duplicate part header");
+        }
         part.headers.push(text.to_vec());
         Ok(false)
     }
@@ -402,7 +411,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(&mut self, mut part: Part<'a>, content: &'a [u8]) -> Result<(), &'static str> {
-        if part.filename.is_some() {
+        if part.filename.as_ref().is_some_and(|name| !name.is_empty()) {
             self.files += 1;
             if self.files > self.file_limit {
                 self.body.flags.file_limit_exceeded = true;
@@ -453,6 +462,24 @@ mod tests {
             (Some(&b"x\"y.txt"[..]), &b"hello"[..])
         );
         assert_eq!(file.headers.len(), 2);
+    }
+
+    #[test]
+    fn a_part_header_twice_is_an_error() {
+        for headers in [
+            "Content-Disposition: form-data; name=\"a\"; filename=\"x\"\nContent-Disposition: form-data; name=\"a\"",
+            "content-disposition: form-data; name=\"a\"\nContent-Disposition: form-data; name=\"b\"",
+            "Content-Disposition: form-data; name=\"a\"\nX: 1\nx: 2",
+        ] {
+            let bytes = body(&format!("--xx\n{headers}\n\n1\n--xx--\n"));
+            let read = read(TYPE, &bytes, 10);
+            assert_eq!(
+                read.error,
+                Some(BodyError::Multipart("Duplicate part header")),
+                "{headers}"
+            );
+            assert!(read.flags.is_strict_error());
+        }
     }
 
     #[test]

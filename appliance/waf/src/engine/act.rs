@@ -1,9 +1,9 @@
 //! What a match does: variables, collections, settings of the transaction, reports.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    Bag, Event, KeptChange, Link, Matched, Rule, RuleSet, Stop, TextId, Transaction, Variable, Word, integer,
+    Bag, Event, KeptChange, Link, Made, Matched, Rule, RuleSet, Stop, TextId, Transaction, Variable, Word, integer,
     select::Item,
     transaction::{LoadedCollection, MOST_EVENTS},
 };
@@ -450,23 +450,29 @@ impl Transaction {
         let wanted = if stop.is_some() { 1 } else { MOST_EVENTS / 8 };
         let score = std::mem::take(&mut self.score);
         if self.events_left < wanted {
-            self.events_cut = true;
+            self.events_cut = self.events_cut.saturating_add(1);
             return;
         }
         self.events_left -= 1;
         let meta = &rule.meta;
         let told = |template: Option<&Template>| {
-            template.map_or_else(String::new, |template| {
-                let mut text = self.rendered(rules, template);
-                text.truncate(MOST_TOLD);
-                String::from_utf8_lossy(&text).into_owned()
-            })
+            template
+                .map(|template| self.resolved(rules, template))
+                .unwrap_or_default()
         };
+        let (message, message_made) = told(meta.message.as_ref());
+        let (data, data_made) = told(meta.logdata.as_ref());
+        let (tags, tags_made) = meta.tags.iter().map(|tag| told(Some(tag))).unzip();
         let matched = matched.map_or_else(Matched::default, |item| self.told_match(rules, item));
         let event = Event {
-            message: told(meta.message.as_ref()),
-            data: told(meta.logdata.as_ref()),
-            tags: meta.tags.iter().map(|tag| told(Some(tag))).collect(),
+            message,
+            data,
+            tags,
+            made: Made {
+                message: message_made,
+                data: data_made,
+                tags: tags_made,
+            },
             matched,
             score,
             log: rule.log,
@@ -475,6 +481,26 @@ impl Transaction {
             rule: Arc::clone(meta),
         };
         self.events.push(event);
+    }
+
+    /// A template with its macros resolved, and where their results stand in it.
+    fn resolved(&self, rules: &RuleSet, template: &Template) -> (String, Vec<Range<usize>>) {
+        let (mut text, mut made, mut value) = (String::new(), Vec::new(), Vec::new());
+        for piece in template.pieces() {
+            let room = MOST_TOLD.saturating_sub(text.len());
+            let start = text.len();
+            value.clear();
+            match piece {
+                Piece::Text(plain) => value.extend_from_slice(plain),
+                Piece::Value(reference) => self.render_value(rules, reference, &mut value),
+            }
+            value.truncate(room);
+            text.push_str(&String::from_utf8_lossy(&value));
+            if matches!(piece, Piece::Value(_)) && text.len() > start {
+                made.push(start..text.len());
+            }
+        }
+        (text, made)
     }
 
     fn told_match(&self, rules: &RuleSet, item: Item) -> Matched {

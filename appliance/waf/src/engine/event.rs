@@ -1,6 +1,6 @@
 //! What a transaction tells: matches and verdicts.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Event {
     pub data: String,
     /// The tags.
     pub tags: Vec<String>,
+    /// What macros made of these three: the rest of them is the rule's own text.
+    pub made: Made,
     /// What matched.
     pub matched: Matched,
     /// What the match added to the anomaly scores.
@@ -27,6 +29,17 @@ pub struct Event {
     pub audit: bool,
     /// What the rule would do to the transaction, or did.
     pub stop: Option<Stop>,
+}
+
+/// Where in the texts of an event the results of macros stand: ranges of bytes, in order, on the borders of characters.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Made {
+    /// In its message.
+    pub message: Vec<Range<usize>>,
+    /// In its data.
+    pub data: Vec<Range<usize>>,
+    /// In each tag.
+    pub tags: Vec<Vec<Range<usize>>>,
 }
 
 /// The value that matched.
@@ -76,6 +89,15 @@ impl Transaction {
             level: first(&["blocking_paranoia_level", "paranoia_level"]).and_then(|level| u8::try_from(level).ok()),
         }
     }
+}
+
+/// Which body is longer than the rule set inspects, where that means that it is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exceeded {
+    /// The request's.
+    RequestBody,
+    /// The response's.
+    ResponseBody,
 }
 
 /// What stops a transaction.

@@ -1,6 +1,6 @@
 //! Phases as callers come to them: ends of headers, pieces and ends of bodies, the log.
 
-use super::{Bag, Intervention, Stop, Transaction, Variable, Word, request::Arguments};
+use super::{Bag, Exceeded, Intervention, Stop, Transaction, Variable, Word, request::Arguments};
 use crate::{
     body::{BodyError, json, multipart},
     seclang::{BodyLimitAction, EngineMode, Settings, XmlArgs},
@@ -34,12 +34,20 @@ impl Transaction {
     fn request_too_long(&mut self) {
         self.set_number(Variable::InboundDataError, 1);
         let action = self.rules.settings.request_body_limit_action;
-        self.too_long(action, 413, 2);
+        self.too_long(action, Exceeded::RequestBody);
     }
 
-    /// A body is longer than its limit. No rule is asked.
-    fn too_long(&mut self, action: BodyLimitAction, status: u16, phase: u8) {
-        if action == BodyLimitAction::Reject && self.mode == EngineMode::On {
+    /// A body is longer than its limit. No rule is asked; where nothing is stopped, it is only noted.
+    fn too_long(&mut self, action: BodyLimitAction, what: Exceeded) {
+        if action != BodyLimitAction::Reject || self.is_off() {
+            return;
+        }
+        self.exceeded.get_or_insert(what);
+        if self.mode == EngineMode::On {
+            let (status, phase) = match what {
+                Exceeded::RequestBody => (413, 2),
+                Exceeded::ResponseBody => (500, 4),
+            };
             self.intervention = Some(Intervention {
                 status,
                 stop: Stop::Deny,
@@ -172,12 +180,13 @@ impl Transaction {
                 let header = self.texts.intern(header);
                 self.fields.push(Bag::MultipartPartHeaders, name, Word::Text(header));
             }
-            let Some(filename) = &part.filename else {
+            // A part with an empty file name is both: servers differ in what they take it for.
+            if part.filename.as_ref().is_none_or(Vec::is_empty) {
                 let mut arguments = Arguments::new(&mut self.texts, &mut self.fields, limit);
                 arguments.add(Bag::ArgsPost, &part.name, part.content);
                 size += arguments.size;
-                continue;
-            };
+            }
+            let Some(filename) = &part.filename else { continue };
             let filename = self.texts.intern(filename);
             let length = i64::try_from(part.content.len()).unwrap_or(i64::MAX);
             files_size = files_size.saturating_add(part.content.len());
@@ -272,7 +281,7 @@ impl Transaction {
             if self.response_body.truncated {
                 self.set_number(Variable::OutboundDataError, 1);
                 let action = self.rules.settings.response_body_limit_action;
-                self.too_long(action, 500, 4);
+                self.too_long(action, Exceeded::ResponseBody);
             }
         }
         self.intervention.clone()

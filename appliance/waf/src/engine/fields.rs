@@ -118,6 +118,12 @@ impl Fields {
         self.bags.get(bag as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// Bytes of memory that the bags take at most.
+    pub(crate) fn memory(&self) -> usize {
+        let pairs: usize = self.bags.iter().map(Vec::len).sum();
+        2 * pairs * size_of::<Pair>()
+    }
+
     pub(crate) fn push(&mut self, bag: Bag, key: TextId, value: Word) {
         if let Some(bag) = self.bags.get_mut(bag as usize) {
             bag.push(Pair { key, value });

@@ -23,7 +23,7 @@ mod transaction;
 mod variable;
 
 pub use cost::{Costs, PhaseCost, RuleCost};
-pub use event::{Event, Intervention, Matched, Score, Scores, Stop};
+pub use event::{Event, Exceeded, Intervention, Made, Matched, Score, Scores, Stop};
 pub(crate) use fields::{Bag, Fields, Word};
 pub use kept::{Collections, Kept, KeptChange, MemoryCollections, NoCollections};
 pub(crate) use rules::{

@@ -94,6 +94,12 @@ impl Texts {
         self.texts.get(id.index()).map_or(ByteSet::EMPTY, |text| text.present)
     }
 
+    /// Bytes of memory that the texts take at most: vectors grow to twice what is in them, the table to 16 bytes for each.
+    pub(crate) fn memory(&self) -> usize {
+        2 * (self.bytes.len() + size_of_val(self.texts.as_slice()) + size_of_val(self.made.as_slice()))
+            + 16 * self.texts.len()
+    }
+
     /// How many texts there are.
     pub(crate) fn count(&self) -> usize {
         self.texts.len()

@@ -1,11 +1,12 @@
 //! One HTTP transaction: its state, how it begins and ends.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use redan_types::Timestamp;
 
 use super::{
-    Collections, Event, Fields, Intervention, NoCollections, RuleSet, Score, TextId, Texts, Variable, Word,
+    Bag, Collections, Event, Exceeded, Fields, Intervention, NoCollections, RuleSet, Score, TextId, Texts, Variable,
+    Word,
     batch::{Candidate, Summary},
     cost::Watch,
     select::{Item, ListCache, Versions},
@@ -83,8 +84,10 @@ pub struct Transaction {
     pub(super) all_matches: bool,
     pub(super) events: Vec<Event>,
     pub(super) events_left: usize,
-    pub(super) events_cut: bool,
+    /// How many matches more than are reported.
+    pub(super) events_cut: usize,
     pub(super) intervention: Option<Intervention>,
+    pub(super) exceeded: Option<Exceeded>,
     pub(super) audit_wanted: bool,
     pub(super) scratch: Vec<u8>,
     /// What the rule that runs has added to the scores since its last report.
@@ -180,8 +183,9 @@ impl Transaction {
             all_matches: false,
             events: Vec::new(),
             events_left: MOST_EVENTS,
-            events_cut: false,
+            events_cut: 0,
             intervention: None,
+            exceeded: None,
             audit_wanted: false,
             scratch: Vec::new(),
             score: Score::default(),
@@ -231,6 +235,29 @@ impl Transaction {
         self.intervention.as_ref()
     }
 
+    /// The body that was longer than its limit, where that is a reason to refuse: also if nothing is refused because of the mode.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
+    }
+
+    /// The arguments that the request's body holds, with their names; bytes that are no UTF-8 are replaced.
+    pub fn body_arguments(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.fields.bag(Bag::ArgsPost).iter().map(|pair| {
+            let value = match pair.value {
+                Word::Number(number) => Cow::Owned(number.to_string()),
+                Word::Text(text) => String::from_utf8_lossy(self.texts.get(text)),
+            };
+            (String::from_utf8_lossy(self.texts.get(pair.key)), value)
+        })
+    }
+
+    /// Bytes of memory that what the transaction has been fed takes, estimated from above: what vectors hold in reserve is counted.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.texts.memory() + self.fields.memory() + self.xml.memory()
+    }
+
     /// The value of a `TX` variable as text, for instance the anomaly score.
     #[must_use]
     pub fn tx(&self, name: &str) -> Option<String> {
@@ -258,9 +285,9 @@ impl Transaction {
         }
     }
 
-    /// Whether more rules matched than are reported: [`Self::events`] is not all of them then.
+    /// How many matches there were beyond those in [`Self::events`].
     #[must_use]
-    pub fn events_are_cut(&self) -> bool {
+    pub fn events_cut(&self) -> usize {
         self.events_cut
     }
 
@@ -315,8 +342,9 @@ impl Transaction {
         self.all_matches = false;
         self.events.clear();
         self.events_left = MOST_EVENTS;
-        self.events_cut = false;
+        self.events_cut = 0;
         self.intervention = None;
+        self.exceeded = None;
         self.audit_wanted = false;
         self.watch = None;
         for variable in ZERO_AT_FIRST {

@@ -25,6 +25,9 @@ pub enum NoException {
     /// A limit, not a rule.
     #[error("no rule refused this but a limit: change the limit")]
     Limit,
+    /// The path is a secret from its first part on.
+    #[error("the path of this request begins with what may be a secret, which is not kept")]
+    Masked,
     /// The path is no text, or too long to be named.
     #[error("the path of this request cannot be named: it is no text, or longer than {LONGEST_PATH} bytes")]
     Path,
@@ -49,10 +52,23 @@ pub fn propose(record: &Record, at: usize, expires: Option<Timestamp>, reason: &
         return Err(NoException::Path);
     }
     let (parameter, wider) = parameter(&found.collection, &found.key);
+    let (path, wider) = match path.find("***") {
+        None => (Place::Exact(path.clone()), wider),
+        Some(at) => {
+            // What is before the masked part, to the end of the folder; everything would be too much.
+            let folder = path.get(..at).and_then(|before| before.rfind('/')).unwrap_or(0);
+            if folder == 0 {
+                return Err(NoException::Masked);
+            }
+            let prefix = path.get(..=folder).unwrap_or_default().to_owned();
+            let masked = "the path holds a secret, which is not kept: it means all paths that begin like this one";
+            (Place::Prefix(prefix), Some(wider.unwrap_or(masked)))
+        }
+    };
     let exception = Exception {
         service: record.service.clone(),
         rules: vec![(found.rule, found.rule)],
-        path: Place::Exact(path.clone()),
+        path,
         parameter,
         expires,
         reason: reason.to_owned(),
@@ -151,6 +167,17 @@ mod tests {
                 "{collection}:{key}"
             );
         }
+    }
+
+    #[test]
+    fn a_path_with_a_secret_gives_the_folder_before_it_and_says_that_this_is_wider() {
+        let mut masked = record("ARGS", "q");
+        masked.path = "/account/reset/***/x".to_owned();
+        let proposal = propose(&masked, 0, None, "").unwrap();
+        assert_eq!(proposal.exception.path, Place::Prefix("/account/reset/".to_owned()));
+        assert!(proposal.wider.is_some() && proposal.exception.parameter.is_some());
+        masked.path = "/***".to_owned();
+        assert_eq!(propose(&masked, 0, None, ""), Err(NoException::Masked));
     }
 
     #[test]

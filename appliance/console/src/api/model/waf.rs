@@ -46,6 +46,10 @@ pub struct WafEvent {
     pub outbound_threshold: u32,
     /// What matched, in the order of the phases.
     pub matches: Vec<WafMatch>,
+    /// How many matches more there were: the event would have become too large.
+    pub more: u32,
+    /// The limit that was met, in words; null where none was.
+    pub limit: Option<String>,
 }
 
 /// A match of a rule.

@@ -890,7 +890,15 @@ outbound_threshold: number,
 /**
  * What matched, in the order of the phases.
  */
-matches: Array<WafMatch>, };
+matches: Array<WafMatch>, 
+/**
+ * How many matches more there were: the event would have become too large.
+ */
+more: number, 
+/**
+ * The limit that was met, in words; null where none was.
+ */
+limit: string | null, };
 
 export type WafEventDetail = { 
 /**

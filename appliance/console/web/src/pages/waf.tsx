@@ -199,8 +199,9 @@ function Inspector({ id }: { id: number }) {
               <dt>Incident</dt><dd class="mono">{event.incident} <Copy text={event.incident} label="Copy the incident id" /></dd>
               <dt>Score</dt><dd>{event.inbound_score} of {event.inbound_threshold}{event.outbound_score > 0 && `, response ${event.outbound_score} of ${event.outbound_threshold}`}, paranoia level {event.paranoia}</dd>
               {event.stopped_by !== null && <><dt>{event.blocked ? "Refused by" : "Would refuse"}</dt><dd class="mono">{event.stopped_by === 0 ? "a limit" : `rule ${event.stopped_by}`}</dd></>}
+              {event.limit && <><dt>Limit</dt><dd>{event.limit}</dd></>}
             </dl>
-            <div><h3>What matched</h3><ul class="matches">{event.matches.map((match, i) => <Match key={i} match={match} />)}</ul></div>
+            <div><h3>What matched</h3><ul class="matches">{event.matches.map((match, i) => <Match key={i} match={match} />)}</ul>{event.more > 0 && <p class="muted">{event.more} more {event.more === 1 ? "match is" : "matches are"} not kept.</p>}</div>
             {loaded.value?.audit && <details><summary>Audit record</summary><pre class="secret doc wrap">{pretty(loaded.value.audit)}</pre></details>}
           </>
         )}
