@@ -48,6 +48,8 @@ const KEPT: usize = 4_096;
 const RUN: usize = 128;
 
 type Sector = [u8; SECTOR];
+/// A sector in memory, and whether it was changed.
+type Held = (Box<Sector>, bool);
 
 /// A storage that several file systems use, one after the other. Changes are gathered in memory and written when they are flushed, in
 /// the order of their places: tables before what they describe, and each sector once and whole. Without that a power cut could
@@ -57,8 +59,8 @@ pub(crate) struct Gathered<'a, S> {
     under: &'a mut S,
     at: u64,
     size: u64,
-    /// By number; with each, whether it was changed.
-    sectors: BTreeMap<u64, (Box<Sector>, bool)>,
+    /// By number.
+    sectors: BTreeMap<u64, Held>,
 }
 
 impl<'a, S: Storage> Gathered<'a, S> {
@@ -73,7 +75,7 @@ impl<'a, S: Storage> Gathered<'a, S> {
     }
 
     /// The sector at the present place, the place within it, and how many bytes of it are on the disk.
-    fn sector(&mut self) -> io::Result<(&mut (Box<Sector>, bool), usize, usize)> {
+    fn sector(&mut self) -> io::Result<(&mut Held, usize, usize)> {
         let number = self.at / LENGTH;
         let within = usize::try_from(self.at % LENGTH).unwrap_or_default();
         let begin = number * LENGTH;
