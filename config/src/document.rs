@@ -6,7 +6,7 @@ use redan_types::{Cidr, HostName, InterfaceName, ServiceName, ZoneName};
 
 use crate::identity::Identity;
 use crate::network::{Group, Interface, Policy, Zone};
-use crate::scalar::GroupName;
+use crate::scalar::{GroupName, OperatorKey};
 use crate::secrets::Secrets;
 use crate::section::section;
 use crate::service::{Listen, Service};
@@ -51,6 +51,8 @@ section! {
     pub struct System {
         /// Its host name; the console answers to it, and the console's certificate holds it.
         "hostname" => hostname: HostName = "'redan'";
+        /// Whose signatures make a configuration on a USB stick good: public keys of minisign. Empty: no stick is taken.
+        "operator-keys" => operator_keys: Vec<OperatorKey> = "[]";
     }
 }
 

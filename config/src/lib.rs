@@ -35,7 +35,7 @@ pub use reference::reference;
 pub use resolve::{BUILT_IN_ROLES, ResolvedPolicy};
 pub use scalar::{
     Action, Addresses, Certificate, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, KeyKind, Method,
-    PageType, Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
+    OperatorKey, PageType, Place, PortMatch, Ports, Size, TlsVersion, UpstreamName,
 };
 pub use secrets::{Secrets, TransitKey};
 pub use service::{AccessRule, Fallback, Headers, Health, Listen, Rate, RequestLimits, Route, Service, Tls, Upstream};

@@ -233,6 +233,38 @@ impl fmt::Display for FieldName {
     }
 }
 
+/// An operator's public key in the form of minisign: 42 bytes in base64, which begin with `Ed`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct OperatorKey(String);
+
+impl OperatorKey {
+    /// Parses a key: the second line of a `.pub` file.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+        // "Ed" and the first bits of the key's number, 14 bytes of base64 for 42 without padding.
+        if text.len() == 56 && text.starts_with("RW") && text.bytes().all(base64) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{:?} is no public key of minisign", shown(text)))
+        }
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OperatorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The value of a header field: visible ASCII and spaces, at most 4096 characters. Empty means that the field is not sent.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct FieldValue(String);

@@ -10,8 +10,8 @@ use toml::de::DeValue;
 
 use crate::read::{Named, Node, Read, Reader, Shape, Tree};
 use crate::scalar::{
-    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, Place, PortMatch, Ports, Size,
-    UpstreamName,
+    Addresses, Endpoint, FieldName, FieldValue, GroupName, InterfaceAddress, OperatorKey, Place, PortMatch, Ports,
+    Size, UpstreamName,
 };
 use crate::suggest;
 use crate::waf::{ExceptionPath, FolderPath, Parameter, RuleSetName};
@@ -128,6 +128,12 @@ read_parsed!(
     "the name of a header field",
     "\"x-api-key\"",
     FieldName::parse
+);
+read_parsed!(
+    OperatorKey,
+    "a public key of minisign",
+    "\"RWQAAQIDBAUGBygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZH\"",
+    OperatorKey::parse
 );
 read_parsed!(
     FieldValue,

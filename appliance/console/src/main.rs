@@ -5,10 +5,10 @@ use redan_console::Settings;
 use redan_console::api::App;
 use redan_console::apply::Apply;
 use redan_console::live::Live;
-use redan_console::peers::{Manager, Network, Peers, Vault};
+use redan_console::peers::{Manager, Network, Peers, Update, Vault};
 use redan_console::server::Server;
 use redan_console::tls::Tls;
-use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerConsole};
+use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerConsole};
 use redan_service::{ListenerSet, Service, StartError, Wiping, chain};
 use redan_types::Process;
 use std::alloc::System;
@@ -58,6 +58,7 @@ fn run(service: &Service) -> Result<(), Box<dyn Error>> {
             vault: Vault::new(service.async_peer::<ConsoleVault>(0)),
             manager: Manager::new(service.async_peer::<ConsoleManager>(0)),
             network: Network::new(service.async_peer::<ConsoleNetwork>(0)),
+            update: Update::new(service.async_peer::<ConsoleUpdate>(0)),
         }
     });
     let live = Arc::new(Live::new(peers.clone(), settings.clone()));

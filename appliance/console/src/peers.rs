@@ -9,11 +9,12 @@ use redan_ipc::messages::seal::{SealReply, SealRequest};
 use redan_ipc::messages::status::ApplianceStatus;
 use redan_ipc::messages::traffic::TrafficSample;
 use redan_ipc::messages::transit::{TransitReply, TransitRequest};
+use redan_ipc::messages::update::{UpdateReply, UpdateRequest};
 use redan_ipc::messages::vault::{
     ConsoleVaultReply, ConsoleVaultRequest, LoginOutcome, VaultHealth, VaultRefusal, Version, VersionInfo,
 };
 use redan_ipc::messages::waf::{WafPage, WafQuery, WafRecord, WafReply, WafRequest};
-use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleVault};
+use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleUpdate, ConsoleVault};
 use redan_service::AsyncPeer;
 use redan_types::{Generation, KeyName, Process, SecretString, Timestamp};
 use std::net::IpAddr;
@@ -33,6 +34,8 @@ pub struct Peers {
     pub manager: Manager,
     /// Blocklist.
     pub network: Network,
+    /// New versions of the image.
+    pub update: Update,
 }
 
 /// Why a peer gave no answer that could be used.
@@ -335,6 +338,34 @@ impl Network {
     pub async fn ask(&self, request: NetworkRequest) -> Result<NetworkReply, PeerError> {
         self.0.call(&request, SHORT).await.map_err(|source| PeerError::Ipc {
             peer: Process::Network,
+            source,
+        })
+    }
+}
+
+/// The update service, as the console may ask it; only the appliance's own machine has one.
+#[derive(Clone, Debug)]
+pub struct Update(AsyncPeer<ConsoleUpdate>);
+
+impl Update {
+    /// The update service behind this wire.
+    #[must_use]
+    pub const fn new(wire: AsyncPeer<ConsoleUpdate>) -> Self {
+        Self(wire)
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// No answer. A refusal is an answer.
+    pub async fn ask(&self, request: UpdateRequest) -> Result<UpdateReply, PeerError> {
+        let patience = match request {
+            // A slot is read back, a kernel image published: a slow disk takes its time.
+            UpdateRequest::Data(_) | UpdateRequest::Finish { .. } => LONG,
+            _ => SHORT,
+        };
+        self.0.call(&request, patience).await.map_err(|source| PeerError::Ipc {
+            peer: Process::Update,
             source,
         })
     }

@@ -45,6 +45,8 @@ pub(crate) struct Start {
     pub(crate) state: PathBuf,
     pub(crate) configuration: PathBuf,
     pub(crate) threads: u16,
+    /// A terminal for the serial line's menu.
+    pub(crate) serial: Option<PathBuf>,
     pub(crate) key_device: Vec<String>,
 }
 

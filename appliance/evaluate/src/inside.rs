@@ -190,7 +190,12 @@ fn start_supervisor(channel: &Channel, start: &Start) -> Result<Child, InsideErr
         Mode::EvaluationBare => "evaluation-bare",
         Mode::EvaluationRoot | Mode::Appliance => "evaluation-root",
     };
+    let serial = start
+        .serial
+        .iter()
+        .flat_map(|path| ["--serial".as_ref(), path.as_os_str()]);
     let mut supervisor = Command::new(start.binaries.join("redan-supervisor"))
+        .args(serial)
         .args(["--mode", mode, "--threads", &start.threads.to_string()])
         .args(["--ready-fd", &told.as_raw_fd().to_string()])
         .arg("--state")

@@ -195,6 +195,7 @@ impl Attempt<'_> {
             state: self.state.to_owned(),
             configuration,
             threads: self.options.threads.unwrap_or_else(processors),
+            serial: self.options.serial.clone(),
             key_device: self.options.key_device.clone(),
         };
         send(&channel, &Message::Start(Box::new(start)), None)?;

@@ -14,6 +14,7 @@ usage: cargo evaluate [OPTIONS]
   --config FILE        run this configuration against its own upstreams instead of the sample application
   --published ADDRESS  where the first published service is offered on this host (default 127.0.0.1:8443)
   --console ADDRESS    where the console is offered on this host (default 127.0.0.1:9443)
+  --serial PATH        run the serial line's menu on this terminal, such as /dev/pts/3
   --threads N          worker threads of the proxy (default: one for each processor, at most 8)
   --ready-file PATH    write where to look as JSON once everything answers
   --release            build and run optimised services
@@ -41,6 +42,7 @@ pub(crate) struct Options {
     pub(crate) configuration: Option<PathBuf>,
     pub(crate) published: SocketAddr,
     pub(crate) console: SocketAddr,
+    pub(crate) serial: Option<PathBuf>,
     pub(crate) threads: Option<u16>,
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) release: bool,
@@ -57,6 +59,7 @@ impl Options {
             configuration: None,
             published: ([127, 0, 0, 1], 8443).into(),
             console: ([127, 0, 0, 1], 9443).into(),
+            serial: None,
             threads: None,
             ready_file: None,
             release: false,
@@ -71,6 +74,7 @@ impl Options {
                 Long("config") => options.configuration = Some(parser.value()?.into()),
                 Long("published") => options.published = parser.value()?.parse()?,
                 Long("console") => options.console = parser.value()?.parse()?,
+                Long("serial") => options.serial = Some(parser.value()?.into()),
                 Long("threads") => options.threads = Some(parser.value()?.parse_with(threads)?),
                 Long("ready-file") => options.ready_file = Some(parser.value()?.into()),
                 Long("release") => options.release = true,

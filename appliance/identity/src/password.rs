@@ -124,6 +124,12 @@ impl PasswordRules {
 pub struct PasswordHash(String);
 
 impl PasswordHash {
+    /// A hash as it was kept. Text that is none matches no password.
+    #[must_use]
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The PHC string.
     #[must_use]
     pub fn as_str(&self) -> &str {

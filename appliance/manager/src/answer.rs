@@ -10,13 +10,14 @@ use crate::transaction::{Candidate, Denial};
 use crate::world::Unavailable;
 use redan_config::Appliance;
 use redan_ipc::Responder;
-use redan_ipc::messages::audit::Actor;
+use redan_ipc::messages::audit::{Actor, AuditEvent, Outcome};
 use redan_ipc::messages::manager::{
     ConfigurationState, ManagerReply, ManagerRequest, OperatorReply, OperatorRequest, Source,
 };
 use redan_ipc::messages::status::{SupervisorReply, SupervisorRequest};
 use redan_ipc::messages::vault::{Certificate, CertificateOwner, CommitState, ManagerVaultReply, ManagerVaultRequest};
-use redan_ipc::messages::{ConsoleManager, OperatorManager};
+use redan_ipc::messages::{ConsoleManager, OperatorManager, ProvisionManager};
+use redan_types::Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +26,11 @@ use std::time::Duration;
 const CHANGES: usize = 4;
 /// How long the network service may take for an operator's question.
 const NETWORK: Duration = Duration::from_secs(5);
+
+/// Whoever is at the serial line, or came with a stick.
+const PROVISION: Actor = Actor::Process(Process::Provision);
+/// Characters of a message for the audit log.
+const MESSAGE: usize = 1_000;
 
 /// Answers questions.
 #[derive(Clone, Debug)]
@@ -79,6 +85,12 @@ impl Answerer {
         responder.reply(&reply.unwrap_or_else(|error| OperatorReply::Refused(error.to_string())));
     }
 
+    /// Answers the provisioning service: an operator at the serial line, or a stick.
+    pub fn provision(&self, request: OperatorRequest, responder: Responder<ProvisionManager>) {
+        let reply = self.operate(PROVISION, request);
+        responder.reply(&reply.unwrap_or_else(|error| OperatorReply::Refused(error.to_string())));
+    }
+
     fn operate(&self, actor: Actor, request: OperatorRequest) -> Result<OperatorReply, Unavailable> {
         let vault = match request {
             OperatorRequest::Manager(request) => {
@@ -100,6 +112,18 @@ impl Answerer {
             OperatorRequest::AuditVerify => ManagerVaultRequest::AuditVerify,
             OperatorRequest::Seal(request) => ManagerVaultRequest::Seal { actor, request },
             OperatorRequest::VaultHealth => ManagerVaultRequest::Health,
+            OperatorRequest::Record { .. } | OperatorRequest::SerialPin | OperatorRequest::SetSerialPin(_)
+                if actor != PROVISION =>
+            {
+                return Ok(OperatorReply::Refused(
+                    "only the serial line's service asks this".to_owned(),
+                ));
+            }
+            OperatorRequest::SerialPin => ManagerVaultRequest::SerialPin,
+            OperatorRequest::SetSerialPin(hash) => ManagerVaultRequest::SetSerialPin(hash),
+            OperatorRequest::Record { action, done, message } => ManagerVaultRequest::Audit {
+                events: vec![provisioning_event(actor, action, done, &message)],
+            },
             OperatorRequest::RotateKeys => ManagerVaultRequest::RotateKeys { actor },
             OperatorRequest::Waf(request) => ManagerVaultRequest::Waf(request),
         };
@@ -111,6 +135,7 @@ impl Answerer {
             ManagerVaultReply::AuditVerified(report) => OperatorReply::AuditVerified(report),
             ManagerVaultReply::Done => OperatorReply::Done,
             ManagerVaultReply::Health(health) => OperatorReply::VaultHealth(health),
+            ManagerVaultReply::SerialPin(hash) => OperatorReply::SerialPin(hash),
             ManagerVaultReply::Waf(reply) => OperatorReply::Waf(reply),
             ManagerVaultReply::Seal(reply) => OperatorReply::Seal(reply),
             _ => return Err(odd_answer()),
@@ -245,6 +270,27 @@ fn claimed_by(claimant: &Actor, mut request: ManagerRequest) -> ManagerRequest {
         | ManagerRequest::Versions { .. } => {}
     }
     request
+}
+
+/// What the provisioning service says that it did, as an audit event of its own kind.
+fn provisioning_event(actor: Actor, action: String, done: bool, message: &str) -> AuditEvent {
+    let known = ["serial.", "stick.", "update."]
+        .iter()
+        .any(|kind| action.starts_with(kind));
+    AuditEvent {
+        time: now(),
+        actor,
+        action: if known { action } else { "serial.other".to_owned() },
+        resource: "appliance".to_owned(),
+        outcome: if done { Outcome::Succeeded } else { Outcome::Failed },
+        before: None,
+        after: None,
+        address: None,
+        agent: None,
+        request: None,
+        incident: None,
+        message: message.chars().take(MESSAGE).collect(),
+    }
 }
 
 fn done(outcome: Result<CommitState, Denial>) -> ManagerReply {

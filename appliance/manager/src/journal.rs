@@ -70,6 +70,7 @@ fn last_recorded(peers: &Peers) -> Result<Timestamp, Unavailable> {
 fn entry(event: ServiceEvent) -> AuditEvent {
     let (action, outcome) = match event.kind {
         ServiceEventKind::Died => ("process.died", Outcome::Failed),
+        ServiceEventKind::Noted => ("process.noted", Outcome::Succeeded),
         ServiceEventKind::Restarted => ("process.restarted", Outcome::Succeeded),
         ServiceEventKind::Started => ("process.started", Outcome::Succeeded),
     };

@@ -1,8 +1,8 @@
 //! The manager's process: enters its sandbox, then keeps everybody at the version that runs and answers.
 #![forbid(unsafe_code)]
 
-use redan_ipc::messages::ConsoleManager;
 use redan_ipc::messages::control::Purpose;
+use redan_ipc::messages::{ConsoleManager, ProvisionManager};
 use redan_manager::answer::Answerer;
 use redan_manager::journal::Journal;
 use redan_manager::keep::Shared;
@@ -56,6 +56,11 @@ fn run(service: &Service) -> Result<(), ()> {
     service.serve::<ConsoleManager, _>(move |_| {
         let answerer = console.clone();
         move |request, responder| answerer.console(request, responder)
+    });
+    let provision = answerer.clone();
+    service.serve::<ProvisionManager, _>(move |_| {
+        let answerer = provision.clone();
+        move |request, responder| answerer.provision(request, responder)
     });
     if let Some(socket) = service.take_file(Purpose::OperatorSocket) {
         let doorkeeper = Doorkeeper::new(service.mode());

@@ -39,6 +39,9 @@ const RTPROT_REDAN: u8 = 0x52;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
+/// How often interfaces are looked at: to change them, for what the changes took along, for routes, to see that all is well; and once more.
+const PASSES: u8 = 5;
+
 /// Why interfaces are not as the configuration wants them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +57,9 @@ pub enum LinkError {
         /// Its gateway.
         gateway: IpAddr,
     },
+    /// Somebody else changes it, or the kernel says yes and does not.
+    #[error("interface {0} does not become as it is declared")]
+    Unsettled(InterfaceName),
     /// The kernel could not be asked, or refused.
     #[error(transparent)]
     Kernel(#[from] ChannelError),
@@ -150,16 +156,31 @@ impl Links {
     /// # Errors
     /// At the first step that the kernel refuses, which is named; steps before it stay done.
     pub fn apply(&mut self, slice: &NetworkSlice) -> Result<(), LinkError> {
-        let links = self.read()?;
-        for interface in &slice.interfaces {
-            let link = links
-                .get(interface.name.as_str())
-                .ok_or_else(|| LinkError::Missing(interface.name.clone()))?;
-            for step in plan(interface, link) {
-                self.take(interface, link.index, &step)?;
+        let mut unsettled = None;
+        // A step can undo another: with the address that was an interface's first in a network the kernel removes those that came
+        // later, and with the last address the routes. So it is looked again.
+        for _ in 0..PASSES {
+            unsettled = None;
+            let links = self.read()?;
+            for interface in &slice.interfaces {
+                let link = links
+                    .get(interface.name.as_str())
+                    .ok_or_else(|| LinkError::Missing(interface.name.clone()))?;
+                let (routes, rest): (Vec<_>, Vec<_>) = plan(interface, link)
+                    .into_iter()
+                    .partition(|step| matches!(step, Step::Route(_) | Step::RemoveRoute(_)));
+                // Routes need their addresses, so they wait until those are settled.
+                let steps = if rest.is_empty() { routes } else { rest };
+                for step in steps {
+                    self.take(interface, link.index, &step)?;
+                    unsettled = Some(interface.name.clone());
+                }
+            }
+            if unsettled.is_none() {
+                break;
             }
         }
-        Ok(())
+        unsettled.map_or(Ok(()), |interface| Err(LinkError::Unsettled(interface)))
     }
 
     fn take(&mut self, interface: &Interface, index: u32, step: &Step) -> Result<(), LinkError> {

@@ -180,6 +180,26 @@ fn interfaces_become_as_declared_and_others_are_left_alone() {
 }
 
 #[test]
+fn an_address_gives_way_to_another_one_in_the_same_network() {
+    let Some(world) = World::new() else { return };
+    let place = &world.appliance;
+    let mut slice = slice();
+    let mut links = place.run(|| Links::open().unwrap());
+    links.apply(&slice).unwrap();
+    // The kernel takes the new one away with the old one, whose secondary it is.
+    slice.interfaces[0].addresses = vec![("192.0.2.99".parse().unwrap(), 24)];
+    slice.interfaces[0].gateway = Some(CLIENT.parse().unwrap());
+    links.apply(&slice).unwrap();
+    let shown = place.run(|| {
+        let output = std::process::Command::new("ip")
+            .args(["-4", "address", "show", "dev", "public0"])
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    });
+    assert!(shown.contains("192.0.2.99/24") && !shown.contains(OUTER), "{shown}");
+}
+
+#[test]
 fn a_half_applied_configuration_is_undone() {
     let Some(world) = World::new() else { return };
     let _listener = world.appliance.listen(&format!("{OUTER}:8443"));

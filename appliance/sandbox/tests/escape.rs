@@ -109,7 +109,7 @@ fn run(mode: Mode, service: &str, attempt: &str, folder: Option<&str>) -> Option
 }
 
 const MODES: [Mode; 3] = [Mode::Root, Mode::User, Mode::Bare];
-const SERVICES: [&str; 5] = ["console", "manager", "network", "proxy", "vault"];
+const SERVICES: [&str; 7] = ["console", "manager", "network", "provision", "proxy", "update", "vault"];
 
 #[test]
 fn each_service_can_work_in_its_sandbox() {

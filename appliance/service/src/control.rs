@@ -77,6 +77,7 @@ pub(crate) fn attend(hub: &Hub, stop: &Sender<()>) {
                 // The receiver may have gone already, on its own way out.
                 let _ = stop.send(());
             }
+            ToService::Verdict(verdict) => hub.judge(verdict),
             message => {
                 if let Err(error) = hub.take(message, descriptors) {
                     eprintln!("the supervisor broke the control channel: {error}");

@@ -52,16 +52,18 @@ struct Taker {
 }
 
 type TakeWire = Box<dyn Fn(u16, Channel) + Send + Sync>;
+type TakeVerdict = Box<dyn Fn(Result<(), String>) + Send + Sync>;
 type TakeListeners = Box<dyn Fn(Arc<ListenerSet>) + Send + Sync>;
 
 /// Shared by the control thread and the service's own.
 pub(crate) struct Hub {
     channel: Arc<Channel>,
-    // Lock order: `initial` before `wire_takers` before `listener_takers`; `pulses` alone.
+    // Lock order: `initial` before `wire_takers` before `listener_takers`; `pulses` and `verdict_taker` alone.
     initial: Mutex<Initial>,
     arrived: Condvar,
     wire_takers: Mutex<HashMap<Taker, TakeWire>>,
     listener_takers: Mutex<Vec<TakeListeners>>,
+    verdict_taker: Mutex<Option<TakeVerdict>>,
     pulses: Mutex<Pulses>,
 }
 
@@ -119,7 +121,11 @@ impl Initial {
                     self.listeners = Some(Arc::new(std::mem::take(&mut self.collecting)));
                 }
             }
-            ToService::Begin { .. } | ToService::Ping { .. } | ToService::Started | ToService::Stop => {
+            ToService::Begin { .. }
+            | ToService::Ping { .. }
+            | ToService::Started
+            | ToService::Stop
+            | ToService::Verdict(_) => {
                 return Err(Unexpected);
             }
         }
@@ -143,6 +149,7 @@ impl Hub {
             arrived: Condvar::new(),
             wire_takers: Mutex::default(),
             listener_takers: Mutex::default(),
+            verdict_taker: Mutex::default(),
             pulses: Mutex::default(),
         }
     }
@@ -238,6 +245,17 @@ impl Hub {
         let mut takers = lock(&self.wire_takers);
         takers.insert(taker, take);
         hand_over(&mut initial, &takers);
+    }
+
+    pub(crate) fn on_verdict(&self, take: TakeVerdict) {
+        *lock(&self.verdict_taker) = Some(take);
+    }
+
+    /// Hands a verdict to whoever waits for it; nobody does but the update service.
+    pub(crate) fn judge(&self, verdict: Result<(), String>) {
+        if let Some(take) = &*lock(&self.verdict_taker) {
+            take(verdict);
+        }
     }
 
     pub(crate) fn on_listeners(&self, take: TakeListeners) {

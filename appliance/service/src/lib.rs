@@ -26,7 +26,7 @@ pub use supply::{Supply, Teller};
 pub use redan_sandbox::Wiping;
 
 use hub::Hub;
-use redan_ipc::messages::control::{End, FromService, Purpose};
+use redan_ipc::messages::control::{End, FromService, Purpose, Report};
 use redan_ipc::{Channel, IpcError, Pair, Responder};
 use redan_sandbox::{Proof, SandboxError};
 use redan_types::{Mode, Process};
@@ -137,6 +137,13 @@ impl Service {
         self.hub.take_file(purpose)
     }
 
+    /// Takes files of a purpose that the supervisor passes later, for another thread to ask now and then.
+    #[must_use]
+    pub fn later_files(&self, purpose: Purpose) -> Arc<dyn Fn() -> Option<OwnedFd> + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move || hub.take_file(purpose))
+    }
+
     /// What the supervisor gives while the service runs.
     #[must_use]
     pub fn supply(&self) -> Supply {
@@ -199,6 +206,24 @@ impl Service {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.hub.pulse()
+    }
+
+    /// Calls `take` when the supervisor has judged the version that runs. `take` is called on the control thread; a short write to a
+    /// disk is all that it may wait for.
+    pub fn on_verdict(&self, take: impl Fn(Result<(), String>) + Send + Sync + 'static) {
+        self.hub.on_verdict(Box::new(take));
+    }
+
+    /// Tells the supervisor something.
+    pub fn report(&self, report: Report) {
+        self.hub.tell(&FromService::Report(report));
+    }
+
+    /// As [`Self::report`], for other threads.
+    #[must_use]
+    pub fn reporter(&self) -> Arc<dyn Fn(Report) + Send + Sync> {
+        let hub = Arc::clone(&self.hub);
+        Arc::new(move |report| hub.tell(&FromService::Report(report)))
     }
 
     /// Says that the service can do its work.

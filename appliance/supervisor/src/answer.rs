@@ -8,19 +8,26 @@ use std::time::Duration;
 
 use crate::listeners::Refusal;
 use crate::manifest::{Milestone, notes};
-use crate::outbox::OutboxError;
+use crate::outbox::{Outbox, OutboxError};
 use crate::service::Service;
 use crate::supervisor::{Supervisor, TURN};
-
-const LIMIT: usize = ManagerSupervisor::LIMIT;
 
 impl Supervisor {
     /// Answers what has arrived on the manager's wire.
     pub(crate) fn attend_manager(&mut self) -> Result<(), OutboxError> {
+        self.attend::<ManagerSupervisor>(|this| &mut this.manager, Self::answer)
+    }
+
+    /// Answers what has arrived on a wire.
+    pub(crate) fn attend<P: Pair>(
+        &mut self,
+        wire: fn(&mut Self) -> &mut Option<Outbox>,
+        answer: fn(&mut Self, P::Request) -> P::Reply,
+    ) -> Result<(), OutboxError> {
         let mut buffer = vec![0; MAX_PACKET];
         for _ in 0..TURN {
-            let Some(wire) = &self.manager else { return Ok(()) };
-            let Some(received) = wire.receive(&mut buffer, LIMIT)? else {
+            let Some(open) = wire(self) else { return Ok(()) };
+            let Some(received) = open.receive(&mut buffer, P::LIMIT)? else {
                 return Ok(());
             };
             let Header {
@@ -31,16 +38,17 @@ impl Supervisor {
             else {
                 return Err(IpcError::Framing("an answer from a client").into());
             };
-            let request = received.body(&buffer)?;
-            let reply = self.answer(request);
+            let request = received.body(&buffer);
+            received.wipe(&mut buffer);
+            let reply = answer(self, request?);
             let header = Header {
                 kind: Kind::Reply,
                 id,
                 wait: Duration::ZERO,
             };
-            let frame = Encoded::new(header, &reply, LIMIT)?;
-            if let Some(wire) = &mut self.manager {
-                wire.push(frame, Vec::new())?;
+            let frame = Encoded::new(header, &reply, P::LIMIT)?;
+            if let Some(open) = wire(self) {
+                open.push(frame, Vec::new())?;
             }
         }
         Ok(())
@@ -91,6 +99,7 @@ impl Supervisor {
             started: self.started,
             notes: sealed
                 .chain(notes(self.ground.mode).iter().map(|note| (*note).to_owned()))
+                .chain(self.machine.iter().flat_map(|machine| machine.notes.clone()))
                 .collect(),
             services: self.services.iter().map(status_of).collect(),
         }

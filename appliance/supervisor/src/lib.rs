@@ -9,10 +9,12 @@
 mod answer;
 mod cgroup;
 mod journal;
+mod keeper;
 mod keydevice;
 pub mod life;
 mod listeners;
 mod log;
+mod machine;
 pub mod manifest;
 mod options;
 mod outbox;
@@ -23,6 +25,22 @@ mod state;
 mod stop;
 mod supervisor;
 
+pub use keeper::run_machine;
 pub use keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 pub use options::{Options, OptionsError};
 pub use supervisor::{Supervisor, SupervisorError};
+
+/// An error with its causes, on one line. A cause that the message before it names already is not repeated.
+#[must_use]
+pub fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(&format!(": {words}"));
+        }
+        cause = inner.source();
+    }
+    text
+}

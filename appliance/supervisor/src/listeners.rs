@@ -23,19 +23,30 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
 }
 
+/// Whose the addresses are that are listened on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Addresses {
+    /// The host's: one that it does not have cannot be listened on.
+    Hosts,
+    /// The appliance's own: one that a candidate brings comes to its interface with the commit, after the ports were reserved.
+    Ours,
+}
+
 type Sockets = BTreeMap<WantedListener, Vec<Rc<OwnedFd>>>;
 
 #[derive(Debug)]
 pub(crate) struct Listeners {
     threads: u16,
+    addresses: Addresses,
     current: Option<(Generation, Sockets)>,
     prepared: Option<(Generation, Sockets)>,
 }
 
 impl Listeners {
-    pub(crate) const fn new(threads: u16) -> Self {
+    pub(crate) const fn new(threads: u16, addresses: Addresses) -> Self {
         Self {
             threads,
+            addresses,
             current: None,
             prepared: None,
         }
@@ -155,10 +166,10 @@ impl Listeners {
             .map(|wanted| wanted.address.port())
             .any(|port| port == address.port())
         {
-            drop(socket(address, Share::No)?);
+            drop(socket(address, Share::No, self.addresses)?);
         }
         (0..threads)
-            .map(|_| socket(address, Share::Port).map(Rc::new))
+            .map(|_| socket(address, Share::Port, self.addresses).map(Rc::new))
             .collect()
     }
 }
@@ -169,7 +180,7 @@ enum Share {
     Port,
 }
 
-fn socket(address: SocketAddr, share: Share) -> Result<OwnedFd, Errno> {
+fn socket(address: SocketAddr, share: Share, addresses: Addresses) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -182,6 +193,13 @@ fn socket(address: SocketAddr, share: Share) -> Result<OwnedFd, Errno> {
     sockopt::set_socket_reuseport(&socket, share == Share::Port)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if addresses == Addresses::Ours {
+        if address.is_ipv4() {
+            sockopt::set_ip_freebind(&socket, true)?;
+        } else {
+            sockopt::set_ipv6_freebind(&socket, true)?;
+        }
     }
     bind(&socket, &address)?;
     // From here on nobody else may bind the port, however willing to share.
@@ -200,7 +218,7 @@ fn describe(errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listeners, MOST};
+    use super::{Addresses, Listeners, MOST};
     use redan_ipc::messages::control::{ToService, WantedListener};
     use redan_types::{Generation, Process};
     use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -216,7 +234,7 @@ mod tests {
     #[test]
     fn a_prepared_port_takes_connections_only_after_the_commit() {
         let address = free();
-        let mut listeners = Listeners::new(2);
+        let mut listeners = Listeners::new(2, Addresses::Hosts);
         listeners
             .prepare(Generation(1), &[wanted(Process::Proxy, address)])
             .unwrap();
@@ -244,10 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_comes_with_the_commit_is_listened_on_where_addresses_are_the_appliances() {
+        // For documentation (RFC 5737): no machine has it.
+        let coming = [wanted(Process::Proxy, "192.0.2.1:8443".parse().unwrap())];
+        assert!(
+            Listeners::new(1, Addresses::Hosts)
+                .prepare(Generation(1), &coming)
+                .is_err()
+        );
+        assert_eq!(
+            Listeners::new(1, Addresses::Ours).prepare(Generation(1), &coming),
+            Ok(())
+        );
+    }
+
+    #[test]
     fn a_port_in_use_is_refused_and_nothing_changes() {
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
         let (ours, theirs) = (free(), stranger.local_addr().unwrap());
-        let mut listeners = Listeners::new(1);
+        let mut listeners = Listeners::new(1, Addresses::Hosts);
         listeners
             .prepare(Generation(1), &[wanted(Process::Proxy, ours)])
             .unwrap();
@@ -265,7 +298,7 @@ mod tests {
     #[test]
     fn a_listener_that_stays_keeps_its_socket_and_its_waiting_clients() {
         let (stays, goes) = (free(), free());
-        let mut listeners = Listeners::new(1);
+        let mut listeners = Listeners::new(1, Addresses::Hosts);
         listeners
             .prepare(
                 Generation(1),
@@ -292,7 +325,7 @@ mod tests {
         let address = free();
         let one = [wanted(Process::Proxy, address)];
         for generation in [1, 2].map(Generation) {
-            let mut listeners = Listeners::new(1);
+            let mut listeners = Listeners::new(1, Addresses::Hosts);
             listeners.prepare(generation, &one).unwrap();
             listeners.commit(generation).unwrap();
             let mut client = TcpStream::connect(address).unwrap();
@@ -305,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_cannot_listen_is_refused() {
-        let mut listeners = Listeners::new(1);
+        let mut listeners = Listeners::new(1, Addresses::Hosts);
         let address = free();
         for wrong in [
             vec![wanted(Process::Vault, address)],
@@ -325,7 +358,7 @@ mod tests {
 
     #[test]
     fn an_empty_set_is_a_complete_message() {
-        let mut listeners = Listeners::new(1);
+        let mut listeners = Listeners::new(1, Addresses::Hosts);
         listeners.prepare(Generation(1), &[]).unwrap();
         listeners.commit(Generation(1)).unwrap();
         assert_eq!(listeners.messages(Process::Console).len(), 1);

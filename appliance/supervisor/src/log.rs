@@ -5,7 +5,11 @@ use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::supervisor::SELF;
 
 /// A longer line is cut: the reader's memory is bounded, and a line is written to a pipe in one piece.
 const LINE: usize = 1024;
@@ -15,8 +19,48 @@ const LINES_A_SECOND: u32 = 50;
 /// The last lines that are kept as a service's last words.
 const LAST: usize = 3;
 
+/// Whether the log goes to the kernel's.
+static KERNEL: AtomicBool = AtomicBool::new(false);
+/// The newest lines of the appliance's own image, for its support bundle.
+static NEWEST: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+const NEWEST_LINES: usize = 300;
+/// The largest record that the kernel's log takes is 1,024 bytes (linux/kernel/printk).
+const KERNEL_LINE: usize = 900;
+
+/// From now on standard error is the kernel's log: each line gets its level, is cut to the kernel's length and kept.
+pub(crate) fn to_kernel() {
+    KERNEL.store(true, Ordering::Relaxed);
+}
+
+/// The newest lines, oldest first; empty unless the log goes to the kernel.
+pub(crate) fn newest() -> Vec<String> {
+    NEWEST
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .cloned()
+        .collect()
+}
+
+fn say_to_kernel(source: &str, text: &str) {
+    // 5 is "notice", 6 "informational" (syslog(3)): what the supervisor decides is shown before what services tell.
+    let level = if source == SELF { 5 } else { 6 };
+    let line: String = format!("{source}: {text}").chars().take(KERNEL_LINE / 4).collect();
+    let record = format!("<{level}>redan {line}\n");
+    // Bounded where it is called: services by their budget, the supervisor by having little to say.
+    let _ = write(rustix::stdio::stderr(), record.as_bytes());
+    let mut newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner);
+    if newest.len() == NEWEST_LINES {
+        newest.pop_front();
+    }
+    newest.push_back(line);
+}
+
 /// Writes a line to the log. Where whoever reads the log does not, the line is lost: the supervisor waits for nobody.
 pub(crate) fn say(source: &str, text: &str) {
+    if KERNEL.load(Ordering::Relaxed) {
+        return say_to_kernel(source, text);
+    }
     let mut line = format!("{source}: ").into_bytes();
     line.extend(text.bytes().take(LINE));
     line.push(b'\n');

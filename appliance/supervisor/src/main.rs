@@ -6,23 +6,21 @@ use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = Options::from_arguments(std::env::args_os())
-        .map_err(Box::<dyn Error>::from)
-        .and_then(|options| Ok(Supervisor::new(&options)?.run()?));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut text = format!("redan-supervisor: {error}");
-            let mut cause = error.source();
-            while let Some(inner) = cause {
-                let words = inner.to_string();
-                if !text.ends_with(&words) {
-                    text.push_str(&format!(": {words}"));
-                }
-                cause = inner.source();
-            }
-            eprintln!("{text}");
-            ExitCode::FAILURE
-        }
+    let options = match Options::from_arguments(std::env::args_os()) {
+        Ok(options) => options,
+        Err(error) => return fail(&error),
+    };
+    if options.machine {
+        // PID 1 has nowhere to return to.
+        redan_supervisor::run_machine(&options);
     }
+    match Supervisor::new(&options).and_then(Supervisor::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn Error) -> ExitCode {
+    eprintln!("redan-supervisor: {}", redan_supervisor::words(error));
+    ExitCode::FAILURE
 }

@@ -2,14 +2,15 @@
 
 use redan_ipc::Pair;
 use redan_ipc::messages::{
-    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-    ManagerProxy, ManagerSupervisor, ManagerVault, ProxySigner, ProxyVault,
+    ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+    ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, ProvisionManager, ProvisionSupervisor,
+    ProvisionUpdate, ProxySigner, ProxyVault,
 };
 use redan_sandbox::{Capabilities, Identity, Limits, Namespace, Outbound};
 use redan_types::{Mode, Process};
 use std::ffi::CStr;
 
-use Process::{Console, Manager, Network, Proxy, Vault};
+use Process::{Console, Manager, Network, Provision, Proxy, Update, Vault};
 
 /// One service.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,25 @@ pub struct Entry {
     pub capabilities: Capabilities,
     /// Whose network it uses.
     pub network: Net,
+    /// Where it exists at all.
+    pub place: Place,
     /// What must have happened before its first start.
     pub after: Option<(Process, Milestone)>,
     /// Limits (`setrlimit`).
     pub limits: Limits,
     /// Limits of its control group, where there is one.
     pub group: Group,
+}
+
+/// Where a service exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// Wherever the appliance runs.
+    Everywhere,
+    /// On the appliance's own machine, and in an evaluation that names a terminal for it.
+    SerialLine,
+    /// On the appliance's own machine, where there is room for another version of the image.
+    Partitions,
 }
 
 /// Whose network a service uses.
@@ -90,13 +104,14 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The services, in the order of their first start.
-pub const SERVICES: [Entry; 5] = [
+pub const SERVICES: [Entry; 7] = [
     Entry {
         process: Vault,
         binary: c"redan-vault",
         user: 64_101,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: None,
         limits: Limits {
             open_files: 4_096,
@@ -117,6 +132,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_102,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: Some((Vault, Milestone::Ready)),
         limits: Limits {
             open_files: 1_024,
@@ -136,6 +152,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_103,
         capabilities: Capabilities::NET_ADMIN,
         network: Net::Administers,
+        place: Place::Everywhere,
         after: Some((Manager, Milestone::Confined)),
         limits: Limits {
             open_files: 1_024,
@@ -155,6 +172,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_104,
         capabilities: Capabilities::NONE,
         network: Net::Connects,
+        place: Place::Everywhere,
         after: Some((Network, Milestone::Ready)),
         limits: Limits {
             open_files: 131_072,
@@ -174,6 +192,7 @@ pub const SERVICES: [Entry; 5] = [
         user: 64_105,
         capabilities: Capabilities::NONE,
         network: Net::Empty,
+        place: Place::Everywhere,
         after: Some((Network, Milestone::Ready)),
         limits: Limits {
             open_files: 8_192,
@@ -187,6 +206,47 @@ pub const SERVICES: [Entry; 5] = [
             weight: 50,
         },
     },
+    Entry {
+        process: Provision,
+        binary: c"redan-provision",
+        user: 64_107,
+        capabilities: Capabilities::NONE,
+        network: Net::Empty,
+        place: Place::SerialLine,
+        // It starts first and needs nobody: it is where a machine that cannot start is asked why.
+        after: None,
+        limits: Limits {
+            open_files: 64,
+            tasks: 32,
+            data: 4 * GIB,
+            locked: 64 * KIB,
+        },
+        group: Group {
+            memory: 128 * MIB,
+            tasks: 32,
+            weight: 50,
+        },
+    },
+    Entry {
+        process: Update,
+        binary: c"redan-update",
+        user: 64_108,
+        capabilities: Capabilities::NONE,
+        network: Net::Empty,
+        place: Place::Partitions,
+        after: None,
+        limits: Limits {
+            open_files: 64,
+            tasks: 32,
+            data: 4 * GIB,
+            locked: 64 * KIB,
+        },
+        group: Group {
+            memory: 128 * MIB,
+            tasks: 32,
+            weight: 20,
+        },
+    },
 ];
 
 /// The user of an HSM's worker, which is started when the vault asks for it (`keydevice.rs`): it holds foreign code, may touch what
@@ -194,7 +254,7 @@ pub const SERVICES: [Entry; 5] = [
 pub const HSM_USER: u32 = 64_106;
 
 /// Who may ask whom. (Operators reach the manager over a socket of root's instead of a wire.)
-pub const WIRES: [Wire; 12] = [
+pub const WIRES: [Wire; 16] = [
     wire::<ProxySigner>(Count::EachThread),
     wire::<ProxyVault>(Count::EachThread),
     wire::<ConsoleSigner>(Count::One),
@@ -207,11 +267,15 @@ pub const WIRES: [Wire; 12] = [
     wire::<ManagerBlocklist>(Count::One),
     wire::<ConsoleNetwork>(Count::One),
     wire::<ManagerSupervisor>(Count::One),
+    wire::<ProvisionManager>(Count::One),
+    wire::<ProvisionSupervisor>(Count::One),
+    wire::<ConsoleUpdate>(Count::One),
+    wire::<ProvisionUpdate>(Count::One),
 ];
 
-/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network goes first, the
-/// packet filter's service after those it protects, the vault last.
-pub const STOP: [&[Process]; 4] = [&[Proxy, Console], &[Manager], &[Network], &[Vault]];
+/// The end: each group is asked to stop and given three seconds before the next is. Whoever faces the network or a person goes
+/// first, the packet filter's service after those it protects, the vault last.
+pub const STOP: [&[Process]; 4] = [&[Proxy, Console, Provision, Update], &[Manager], &[Network], &[Vault]];
 
 /// What no mode but the appliance itself has, in words for an operator.
 #[must_use]
@@ -302,14 +366,15 @@ const fn wire<P: Pair>(count: Count) -> Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, SERVICES, STOP, WIRES};
+    use super::{HSM_USER, Process, SERVICES, STOP, WIRES};
     use redan_sandbox::Capabilities;
 
     #[test]
     fn every_service_has_a_user_of_its_own() {
-        let mut users: Vec<_> = SERVICES.iter().map(|entry| entry.user).collect();
+        let mut users: Vec<_> = SERVICES.iter().map(|entry| entry.user).chain([HSM_USER]).collect();
+        users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), SERVICES.len());
+        assert_eq!(users.len(), SERVICES.len() + 1);
         assert!(users.iter().all(|user| *user != 0));
     }
 

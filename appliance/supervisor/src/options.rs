@@ -4,11 +4,13 @@ use crate::keydevice::{KeyDevice, Pkcs11Options, TpmOptions, TpmPlace};
 use lexopt::{Arg, Parser, ValueExt};
 use redan_types::Mode;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the appliance is to be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
+    /// `--appliance`: this is PID 1 of the appliance's own image, where everything has its fixed place.
+    pub machine: bool,
     /// `--mode`: decides namespaces, users and what may be absent.
     pub mode: Mode,
     /// `--state DIR`: the vault's store in `DIR/store`, the operators' socket in `DIR/run`.
@@ -21,6 +23,8 @@ pub struct Options {
     pub threads: u16,
     /// `--ready-fd N`: an inherited descriptor to which `ready` and a newline are written when everything answers.
     pub ready: Option<i32>,
+    /// `--serial PATH`: a terminal for the provisioning service's menu; without it an evaluation has no such service.
+    pub serial: Option<PathBuf>,
     /// `--password-fd N`: an inherited descriptor for the vault to write the first administrator's password to.
     pub password: Option<i32>,
     /// `--tpm…` or `--pkcs11…`: what the vault keeps its keys in.
@@ -61,6 +65,32 @@ pub enum OptionsError {
 const MOST_THREADS: u16 = 64;
 
 impl Options {
+    /// As PID 1: the state is on the data partition, the binaries on the verified root, a worker thread on each processor.
+    fn appliance() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, |number| number.get().min(MOST_THREADS.into()));
+        Self {
+            machine: true,
+            mode: Mode::Appliance,
+            state: PathBuf::from("/data"),
+            binaries: PathBuf::from("/usr/lib/redan"),
+            configuration: None,
+            threads: u16::try_from(processors).unwrap_or(1),
+            ready: None,
+            serial: None,
+            password: None,
+            key_device: own_key_device(Path::new(TPM)),
+        }
+    }
+
+    /// Where the lock and the operators' socket are.
+    pub(crate) fn run_folder(&self) -> PathBuf {
+        if self.machine {
+            PathBuf::from("/run/redan")
+        } else {
+            self.state.join("run")
+        }
+    }
+
     /// Reads the arguments; the first is the program's name.
     ///
     /// # Errors
@@ -68,10 +98,11 @@ impl Options {
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, OptionsError> {
         let mut parser = Parser::from_iter(arguments);
         let (mut mode, mut state, mut binaries, mut configuration) = (None, None, None, None);
-        let (mut threads, mut ready, mut password) = (1, None, None);
+        let (mut threads, mut ready, mut serial, mut password) = (1, None, None, None);
         let (mut tpm, mut hsm) = (None, None);
         while let Some(argument) = parser.next()? {
             match argument {
+                Arg::Long("appliance") => return Ok(Self::appliance()),
                 Arg::Long("mode") => mode = Some(parse_mode(&parser.value()?.string()?)?),
                 Arg::Long("state") => state = Some(PathBuf::from(parser.value()?)),
                 Arg::Long("binaries") => binaries = Some(PathBuf::from(parser.value()?)),
@@ -80,6 +111,7 @@ impl Options {
                     let number = number(&mut parser, "--threads", 1, MOST_THREADS.into())?;
                     threads = u16::try_from(number).unwrap_or(MOST_THREADS);
                 }
+                Arg::Long("serial") => serial = Some(PathBuf::from(parser.value()?)),
                 // Descriptors 0 to 2 are the log and its like.
                 Arg::Long("ready-fd") => ready = Some(number(&mut parser, "--ready-fd", 3, 1023)?),
                 Arg::Long("password-fd") => password = Some(number(&mut parser, "--password-fd", 3, 1023)?),
@@ -101,6 +133,7 @@ impl Options {
             (Some(_), Some(_)) => return Err(OptionsError::KeyDevice("not both")),
         };
         Ok(Self {
+            machine: false,
             key_device,
             mode: mode.ok_or(OptionsError::Missing("--mode"))?,
             state: state.ok_or(OptionsError::Missing("--state"))?,
@@ -108,6 +141,7 @@ impl Options {
             configuration,
             threads,
             ready,
+            serial,
             password,
         })
     }
@@ -192,6 +226,24 @@ fn complete(hsm: Pkcs11Options) -> Result<Pkcs11Options, OptionsError> {
     Ok(hsm)
 }
 
+/// The kernel's resource manager of the appliance's own TPM, where it has one.
+const TPM: &str = "/dev/tpmrm0";
+
+/// The machine's TPM. The store is sealed to the device and to no registers: it lies in the data partition, whose key is bound to
+/// what was booted, in a form that survives updates which our key approved.
+fn own_key_device(tpm: &Path) -> KeyDevice {
+    if !tpm.exists() {
+        return KeyDevice::Software;
+    }
+    KeyDevice::Tpm(TpmOptions {
+        place: TpmPlace::Device(tpm.to_owned()),
+        pcrs: Vec::new(),
+        approval_key: None,
+        reference: REFERENCE.to_owned(),
+        approvals: None,
+    })
+}
+
 /// Secure Boot's keys and databases, and the unified kernel image with its command line: what the store is sealed to by itself.
 const PCRS: [u8; 2] = [7, 11];
 /// What approvals are for by themselves.
@@ -223,7 +275,7 @@ fn number(parser: &mut Parser, option: &'static str, least: i32, most: i32) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, OptionsError};
+    use super::{Options, OptionsError, own_key_device};
     use crate::keydevice::{KeyDevice, TpmPlace};
     use redan_types::Mode;
 
@@ -281,6 +333,25 @@ mod tests {
             parse("--mode evaluation-user --state s --binaries=b --configuration c --threads 2 --ready-fd 5").unwrap();
         assert_eq!(options.mode, Mode::EvaluationUser);
         assert_eq!((options.threads, options.ready, options.password), (2, Some(5), None));
+    }
+
+    #[test]
+    fn the_appliance_needs_no_other_option() {
+        let options = parse("--appliance").unwrap();
+        assert!(options.machine && options.mode == Mode::Appliance);
+        assert_eq!(options.run_folder(), std::path::Path::new("/run/redan"));
+    }
+
+    #[test]
+    fn the_machine_seals_its_store_to_its_own_tpm_and_to_no_register() {
+        let folder = tempfile::tempdir().unwrap();
+        let tpm = folder.path().join("tpmrm0");
+        assert_eq!(own_key_device(&tpm), KeyDevice::Software);
+        std::fs::write(&tpm, b"").unwrap();
+        let KeyDevice::Tpm(options) = own_key_device(&tpm) else {
+            panic!("no TPM");
+        };
+        assert_eq!((options.place, options.pcrs), (TpmPlace::Device(tpm), Vec::new()));
     }
 
     #[test]

@@ -47,8 +47,13 @@ impl Supervisor {
         };
         match process {
             Process::Vault => {
-                file(Purpose::Store, &Some(store));
+                file(Purpose::Store, &store);
                 file(Purpose::FirstPassword, &self.password);
+            }
+            Process::Provision => {
+                file(Purpose::SerialLine, &self.serial);
+                let told = self.machine.as_ref().and_then(|machine| machine.password.clone());
+                file(Purpose::ToldPassword, &told);
             }
             Process::Manager => {
                 file(Purpose::OperatorSocket, &Some(Rc::clone(&self.operators)));
@@ -60,6 +65,12 @@ impl Supervisor {
             | Process::Pkcs11
             | Process::Proxy
             | Process::Supervisor => {}
+            Process::Update => {
+                let partitions = self.machine.as_ref().and_then(|machine| machine.partitions.as_ref());
+                file(Purpose::OtherSlot, &partitions.map(|own| Rc::clone(&own.other_slot)));
+                file(Purpose::BootPartition, &partitions.map(|own| Rc::clone(&own.boot)));
+                file(Purpose::Trust, &partitions.map(|own| Rc::clone(&own.trust)));
+            }
         }
         if process == Process::Vault {
             parcels.extend(self.key_device.parcels());
@@ -84,11 +95,12 @@ impl Supervisor {
     }
 
     /// The store's folder in the form in which the vault gets it: a mount of its own, or the folder where there are no namespaces.
-    fn store_to_pass(&self) -> Result<Rc<OwnedFd>, Errno> {
-        if self.ground.mode == Mode::EvaluationBare {
-            return Ok(Rc::clone(&self.store));
+    fn store_to_pass(&self) -> Result<Option<Rc<OwnedFd>>, Errno> {
+        match &self.store {
+            None => Ok(None),
+            Some(store) if self.ground.mode == Mode::EvaluationBare => Ok(Some(Rc::clone(store))),
+            Some(store) => Ok(Some(Rc::new(detached_folder(store.as_fd())?))),
         }
-        detached_folder(self.store.as_fd().as_fd()).map(Rc::new)
     }
 
     fn start_failed(&mut self, index: usize, why: &str, now: Instant) {
@@ -117,7 +129,11 @@ impl Supervisor {
             };
             if peer == Process::Supervisor {
                 let (ours, theirs) = Channel::pair()?;
-                self.manager = Some(Outbox::new(ours)?);
+                let desk = Some(Outbox::new(ours)?);
+                match process {
+                    Process::Provision => self.provision = desk,
+                    _ => self.manager = desk,
+                }
                 own.push(wire(pair.tag, end, 0, 1, theirs));
                 continue;
             }

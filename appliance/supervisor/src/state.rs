@@ -37,9 +37,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Makes `STATE/run`, locks it, and listens for operators in it.
-    pub(crate) fn claim(state: &Path) -> Result<(Self, OwnedFd), StateError> {
-        let path = make_folder(&state.join("run"))?;
+    /// Makes the folder, locks it, and listens for operators in it.
+    pub(crate) fn claim(folder: &Path) -> Result<(Self, OwnedFd), StateError> {
+        let path = make_folder(folder)?;
         let folder = open_folder(&path)?;
         flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
             let source = match errno {
@@ -112,6 +112,12 @@ pub(crate) fn passed(path: &Path, limit: usize) -> Result<Vec<u8>, StateError> {
         Ok(bytes)
     };
     read().map_err(StateError::at("read", path))
+}
+
+/// The built-in configuration, in the same form.
+pub(crate) fn built_in(text: &str) -> Result<OwnedFd, StateError> {
+    memory_file("configuration", text.as_bytes())
+        .map_err(StateError::at("keep", Path::new("the built-in configuration")))
 }
 
 /// Bytes as a memory file that nobody can change.
@@ -191,10 +197,10 @@ mod tests {
         // A path longer than a socket's name may be.
         let state = tempfile::tempdir().unwrap();
         let state = state.path().join("x".repeat(120));
-        let (run, _socket) = Run::claim(&state).unwrap();
+        let (run, _socket) = Run::claim(&state.join("run")).unwrap();
         let mode = std::fs::metadata(socket_of(&state)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = Run::claim(&state).unwrap_err();
+        let error = Run::claim(&state.join("run")).unwrap_err();
         assert!(
             std::error::Error::source(&error)
                 .unwrap()
@@ -203,7 +209,7 @@ mod tests {
         );
         drop(run);
         assert!(!socket_of(&state).exists());
-        Run::claim(&state).unwrap();
+        Run::claim(&state.join("run")).unwrap();
     }
 
     #[test]

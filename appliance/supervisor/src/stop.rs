@@ -4,10 +4,20 @@ use redan_ipc::messages::control::ToService;
 use redan_types::Process;
 use std::time::Instant;
 
+use crate::log::say;
 use crate::manifest::STOP;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{SELF, Supervisor};
 
 impl Supervisor {
+    /// Begins the orderly end.
+    pub(crate) fn begin_stop(&mut self) {
+        if self.stopping.is_none() {
+            say(SELF, "stopping");
+            self.stopping = Some(0);
+            self.stop_next();
+        }
+    }
+
     /// Asks the next group to stop.
     pub(crate) fn stop_next(&mut self) {
         let Some(group) = self.stopping.and_then(|next| STOP.get(next)) else {

@@ -2,6 +2,8 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use redan_hal::board::button::OpenButton;
+use redan_hal::board::led::{self, Light};
 use redan_ipc::messages::control::{FromService, LIMIT, ToService};
 use redan_ipc::messages::status::{Protection, ServiceEventKind};
 use redan_ipc::{IpcError, MAX_PACKET};
@@ -22,14 +24,17 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Options;
 use crate::cgroup::Groups;
 use crate::journal::Journal;
+use crate::keeper::Opener;
 use crate::keydevice::Support;
 use crate::life::{Action, Cause};
-use crate::listeners::Listeners;
+use crate::listeners::{Addresses, Listeners};
 use crate::log::{clean, say};
-use crate::manifest::{Milestone, SERVICES};
+use crate::machine::console::serial_line;
+use crate::machine::{End, Machine, quiet_console};
+use crate::manifest::{Entry, Milestone, Place, SERVICES};
 use crate::outbox::{Outbox, OutboxError};
 use crate::service::{BinaryError, Ground, Parcel, Service, describe};
-use crate::state::{Run, StateError, document, inherited, store};
+use crate::state::{Run, StateError, built_in, document, inherited, store};
 
 /// The source of the supervisor's own lines in the log.
 pub(crate) const SELF: &str = "supervisor";
@@ -58,6 +63,9 @@ pub enum SupervisorError {
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] nix::Error),
+    /// The terminal for the menu.
+    #[error("{0}")]
+    Serial(String),
     /// Waiting for events failed.
     #[error("cannot wait for events")]
     Poll(#[source] Errno),
@@ -73,8 +81,17 @@ pub struct Supervisor {
     pub(crate) started: Timestamp,
     /// The answering end of the manager's wire.
     pub(crate) manager: Option<Outbox>,
+    /// The answering end of the provisioning service's wire.
+    pub(crate) provision: Option<Outbox>,
+    /// The machine, where this is its PID 1.
+    pub(crate) machine: Option<Machine>,
+    /// The serial line, where there is one.
+    pub(crate) serial: Option<Rc<OwnedFd>>,
+    /// Opens the data partition, while that runs.
+    pub(crate) opener: Option<Opener>,
     signals: SignalFd,
-    pub(crate) store: Rc<OwnedFd>,
+    /// `None` while the data partition is not open.
+    pub(crate) store: Option<Rc<OwnedFd>>,
     pub(crate) operators: Rc<OwnedFd>,
     pub(crate) document: Option<Rc<OwnedFd>>,
     pub(crate) password: Option<Rc<OwnedFd>>,
@@ -93,6 +110,8 @@ enum Token {
     Control(usize),
     Log(usize),
     Manager,
+    Provision,
+    Buttons,
 }
 
 impl Supervisor {
@@ -101,6 +120,11 @@ impl Supervisor {
     /// # Errors
     /// Says what is missing; nothing has been started then.
     pub fn new(options: &Options) -> Result<Self, SupervisorError> {
+        let mut machine = options.machine.then(|| Machine::prepare(Instant::now()));
+        let serial = match &options.serial {
+            Some(path) => Some(serial_line(path).map_err(SupervisorError::Serial)?),
+            None => machine.as_mut().and_then(|machine| machine.serial.take()),
+        };
         let is_root = geteuid().is_root();
         if !is_root && options.mode != Mode::EvaluationBare {
             return Err(SupervisorError::NotRoot);
@@ -132,15 +156,27 @@ impl Supervisor {
         raise_locked_limit();
         let services = SERVICES
             .iter()
+            .filter(|entry| exists(entry, machine.as_ref(), serial.is_some()))
             .map(|entry| Service::new(entry, &options.binaries))
             .collect::<Result<_, _>>()?;
-        let (run, operators) = Run::claim(&options.state)?;
+        let (run, operators) = Run::claim(&options.run_folder())?;
         let owner = SERVICES.iter().find(|entry| entry.process == Process::Vault);
         let owner = owner
             .and_then(|entry| entry.identity(is_root, options.mode))
             .map(|identity| identity.uid);
-        let store = OwnedFd::from(store(&options.state, owner)?);
-        let document = options.configuration.as_deref().map(document).transpose()?.map(Rc::new);
+        // Without its data the machine comes up as well, to be asked why over the serial line.
+        let has_data = machine.as_ref().is_none_or(Machine::has_data);
+        let store = has_data.then(|| store(&options.state, owner)).transpose()?;
+        let first = machine.as_ref().and_then(|machine| machine.first.as_deref());
+        let document = match first {
+            Some(text) => Some(built_in(text)?),
+            None => options.configuration.as_deref().map(document).transpose()?,
+        };
+        let password = password.or_else(|| machine.as_ref().and_then(|machine| machine.password.clone()));
+        let addresses = match options.mode {
+            Mode::Appliance => Addresses::Ours,
+            Mode::EvaluationBare | Mode::EvaluationRoot | Mode::EvaluationUser => Addresses::Hosts,
+        };
         let has_users = is_root && options.mode != Mode::EvaluationUser;
         let key_device = Support::new(options.key_device.clone(), has_users)?;
         let ground = Ground {
@@ -154,14 +190,18 @@ impl Supervisor {
         Ok(Self {
             ground,
             services,
-            listeners: Listeners::new(options.threads),
+            listeners: Listeners::new(options.threads, addresses),
             journal: Journal::default(),
             started: wall(),
             manager: None,
+            provision: None,
+            machine,
+            serial: serial.map(Rc::new),
+            opener: None,
             signals,
-            store: Rc::new(store),
+            store: store.map(|store| Rc::new(OwnedFd::from(store))),
             operators: Rc::new(operators),
-            document,
+            document: document.map(Rc::new),
             password,
             key_device,
             sealed: None,
@@ -175,7 +215,12 @@ impl Supervisor {
     ///
     /// # Errors
     /// Only if waiting for events is impossible; the services die with the supervisor then.
-    pub fn run(mut self) -> Result<(), SupervisorError> {
+    pub fn run(self) -> Result<(), SupervisorError> {
+        self.run_to_end().map(drop)
+    }
+
+    /// As [`Self::run`]; says how the machine is to end.
+    pub(crate) fn run_to_end(mut self) -> Result<End, SupervisorError> {
         while !self.is_over() {
             self.open_gates(Instant::now());
             let (tokens, ready) = self.wait(Instant::now())?;
@@ -186,10 +231,11 @@ impl Supervisor {
             self.reap();
             self.act(Instant::now());
             self.announce();
+            self.attend_machine(Instant::now());
             self.continue_stop();
         }
         say(SELF, "everything has stopped");
-        Ok(())
+        Ok(self.machine.as_ref().map_or(End::Reboot, |machine| machine.end))
     }
 
     /// Gives a service all its listeners anew.
@@ -216,11 +262,13 @@ impl Supervisor {
             .map(|s| (s.entry.process, s.life.milestone()))
             .collect();
         for service in &mut self.services {
-            let open = service.entry.after.is_none_or(|(process, milestone)| {
-                reached
-                    .iter()
-                    .any(|(other, at)| *other == process && at.is_some_and(|at| at >= milestone))
-            });
+            let has_what_it_needs = service.entry.process != Process::Vault || self.store.is_some();
+            let open = has_what_it_needs
+                && service.entry.after.is_none_or(|(process, milestone)| {
+                    reached
+                        .iter()
+                        .any(|(other, at)| *other == process && at.is_some_and(|at| at >= milestone))
+                });
             if open && self.stopping.is_none() {
                 service.life.may_start(now);
             }
@@ -293,7 +341,20 @@ impl Supervisor {
             tokens.push(Token::Manager);
             polled.push(PollFd::new(manager, interest(manager)));
         }
-        let next = self.services.iter().filter_map(|service| service.life.wake()).min();
+        if let Some(provision) = &self.provision {
+            tokens.push(Token::Provision);
+            polled.push(PollFd::new(provision, interest(provision)));
+        }
+        for button in self.machine.iter().flat_map(|machine| &machine.buttons) {
+            tokens.push(Token::Buttons);
+            polled.push(PollFd::new(button.device(), PollFlags::IN));
+        }
+        let lives = self.services.iter().filter_map(|service| service.life.wake());
+        let machine = self.machine.iter().flat_map(|machine| {
+            let held = machine.buttons.iter().filter_map(OpenButton::wake);
+            held.chain([machine.watchdog.wake(now), machine.sticks.wake(now)])
+        });
+        let next = lives.chain(machine).min();
         // One millisecond more, so that a wake-up is never just before its time.
         let timeout = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -325,19 +386,31 @@ impl Supervisor {
             }
             Token::Manager => {
                 let flushed = self.manager.as_mut().map_or(Ok(()), Outbox::flush);
-                let Err(error) = flushed.and_then(|()| self.attend_manager()) else {
-                    return;
-                };
-                // The manager makes itself a new wire only by a restart.
-                self.manager = None;
-                let Some(manager) = self.services.iter_mut().find(|s| s.entry.process == Process::Manager) else {
-                    return;
-                };
-                match error {
-                    OutboxError::Channel(IpcError::Closed) => manager.life.should_end(Cause::Channel, Instant::now()),
-                    error => Self::broken(manager, &format!("its wire: {error}")),
+                if let Err(error) = flushed.and_then(|()| self.attend_manager()) {
+                    self.manager = None;
+                    self.wire_ended(Process::Manager, &error);
                 }
             }
+            // Looked at with everything else of the machine's.
+            Token::Buttons => {}
+            Token::Provision => {
+                let flushed = self.provision.as_mut().map_or(Ok(()), Outbox::flush);
+                if let Err(error) = flushed.and_then(|()| self.attend_provision()) {
+                    self.provision = None;
+                    self.wire_ended(Process::Provision, &error);
+                }
+            }
+        }
+    }
+
+    /// Who asks the supervisor gets a new wire only by a restart.
+    fn wire_ended(&mut self, process: Process, error: &OutboxError) {
+        let Some(service) = self.services.iter_mut().find(|s| s.entry.process == process) else {
+            return;
+        };
+        match error {
+            OutboxError::Channel(IpcError::Closed) => service.life.should_end(Cause::Channel, Instant::now()),
+            error => Self::broken(service, &format!("its wire: {error}")),
         }
     }
 
@@ -350,9 +423,7 @@ impl Supervisor {
                 say(SELF, "told to stop again: killing what still runs");
                 self.services.iter().for_each(Service::kill);
             } else {
-                say(SELF, "stopping");
-                self.stopping = Some(0);
-                self.stop_next();
+                self.begin_stop();
             }
         }
     }
@@ -417,7 +488,7 @@ impl Supervisor {
                     .as_ref()
                     .map_or(0, |running| running.child.pid().as_raw_nonzero().get());
                 self.journal.record(wall(), process, kind, &format!("process {pid}"));
-                if process == Process::Vault {
+                if process == Process::Vault && self.machine.is_none() {
                     // The password has been written by now, if there was one to be written.
                     self.password = None;
                 }
@@ -426,6 +497,8 @@ impl Supervisor {
                 Self::broken(service, "it says that it is ready before it has entered its sandbox");
             }
             FromService::Ready => {}
+            FromService::Report(report) if process == Process::Update => self.take_report(report),
+            FromService::Report(_) => Self::broken(service, "only the update service reports"),
             FromService::Needs(_) | FromService::Sealed { .. } if process != Process::Vault => {
                 Self::broken(service, "it says what only the vault may say");
             }
@@ -470,7 +543,7 @@ impl Supervisor {
         };
         let Some(index) = self.services.iter().position(is_it) else {
             self.key_device.buried(pid);
-            return;
+            return self.tool_ended(pid, status);
         };
         // What it said last may still be in the channel.
         self.listen_to(index);
@@ -504,8 +577,10 @@ impl Supervisor {
         }
         service.last_exit = Some(detail.clone());
         let process = service.entry.process;
-        if process == Process::Manager {
-            self.manager = None;
+        match process {
+            Process::Manager => self.manager = None,
+            Process::Provision => self.provision = None,
+            _ => {}
         }
         if self.stopping.is_none() || cause.is_some() {
             self.tell_death(process, &detail);
@@ -552,6 +627,19 @@ impl Supervisor {
             .iter()
             .all(|service| service.life.milestone() == Some(Milestone::Ready));
         if all
+            && self.listeners.is_committed()
+            && let Some(machine) = &mut self.machine
+            && !std::mem::replace(&mut machine.is_up, true)
+        {
+            say(SELF, "everything is ready");
+            quiet_console();
+            if let Some(name) = &machine.board.status_led
+                && let Err(error) = led::set(name, Light::On)
+            {
+                say(SELF, &format!("the status light: {error}"));
+            }
+        }
+        if all
             && self.sealed.is_none()
             && self.listeners.is_committed()
             && let Some(mut ready) = self.ready.take()
@@ -559,6 +647,15 @@ impl Supervisor {
             let _ = ready.write(b"ready\n");
             say(SELF, "everything is ready");
         }
+    }
+}
+
+/// Whether a service exists here.
+fn exists(entry: &Entry, machine: Option<&Machine>, has_serial: bool) -> bool {
+    match entry.place {
+        Place::Everywhere => true,
+        Place::SerialLine => machine.is_some() || has_serial,
+        Place::Partitions => machine.is_some_and(|machine| machine.partitions.is_some()),
     }
 }
 

@@ -22,6 +22,10 @@ pub enum Process {
     Vault,
     /// A vendor's PKCS#11 module, for the vault.
     Pkcs11,
+    /// The serial menu and USB sticks.
+    Provision,
+    /// New versions of the image: slots and the boot partition.
+    Update,
 }
 
 impl Process {
@@ -34,8 +38,10 @@ impl Process {
             Self::Network => "network",
             Self::Operator => "operator",
             Self::Pkcs11 => "pkcs11",
+            Self::Provision => "provision",
             Self::Proxy => "proxy",
             Self::Supervisor => "supervisor",
+            Self::Update => "update",
             Self::Vault => "vault",
         }
     }

@@ -34,14 +34,18 @@ REDAN_LICENSE_FILES = LICENSE
 export REDAN_CRATES_DIR = $(call qstrip,$(BR2_PACKAGE_REDAN_CRATES))
 REDAN_RELEASE_DIR = $(@D)/target/$(RUSTC_TARGET_NAME)/release
 
-# PID 1 and what its manifest starts.
+# PID 1, what its manifest starts, the tool of the data partition, and the first program of a start (for the initramfs).
 REDAN_BINARIES = \
 	redan-supervisor \
 	redan-vault \
 	redan-manager \
 	redan-network \
 	redan-proxy \
-	redan-console
+	redan-console \
+	redan-provision \
+	redan-update \
+	redan-data \
+	redan-init
 REDAN_CARGO_BUILD_OPTS = --workspace $(addprefix --bin=,$(REDAN_BINARIES))
 
 # The crates' C code is compiled by the toolchain's wrapper, which adds the hardening flags of the configuration; CMake would not ask it.

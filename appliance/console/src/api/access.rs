@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Client, SESSION_COOKIE, Who};
 use super::model::Role;
-use super::{App, accounts, audit, blocks, configuration, document, overview, seal, session, transit, waf};
+use super::{App, accounts, audit, blocks, configuration, document, overview, seal, session, system, transit, waf};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -81,6 +81,8 @@ fn endpoints() -> Vec<(&'static str, Needs, MethodRouter<App>)> {
         ("/api/v1/transit/{key}/verify", TABLE, post(transit::verify)),
         ("/api/v1/transit/{key}/rotate", TABLE, post(transit::rotate)),
         ("/api/v1/transit/{key}/trim", TABLE, post(transit::trim)),
+        ("/api/v1/system/update", VIEWER, get(system::versions)),
+        ("/api/v1/system/update", ADMIN, post(system::install)),
         ("/api/v1/waf/events", VIEWER, get(waf::events)),
         ("/api/v1/waf/events/{id}", VIEWER, get(waf::one)),
         ("/api/v1/waf/exceptions/preview", VIEWER, post(waf::preview)),

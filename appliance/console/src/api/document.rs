@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers and types themselves.
 
-use super::{accounts, audit, blocks, configuration, model, overview, seal, session, transit, waf};
+use super::{accounts, audit, blocks, configuration, model, overview, seal, session, system, transit, waf};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -47,6 +47,8 @@ use utoipa::OpenApi;
         blocks::list,
         blocks::block,
         blocks::unblock,
+        system::versions,
+        system::install,
         transit::describe,
         transit::encrypt,
         transit::decrypt,

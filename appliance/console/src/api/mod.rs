@@ -16,6 +16,7 @@ pub mod model;
 mod overview;
 mod seal;
 mod session;
+mod system;
 mod transit;
 mod waf;
 
@@ -43,6 +44,10 @@ const LARGEST_BODY: usize = 1 << 20;
 /// The longest that an answer may take to begin; the event stream begins at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where bundles are sent, and how long the slowest line may take for one.
+const UPLOAD: &str = "/api/v1/system/update";
+const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
+
 /// Password hashes asked for at once: each costs the vault tens of milliseconds and mebibytes.
 const LOGINS: usize = 2;
 
@@ -54,6 +59,7 @@ pub struct App {
     settings: Settings,
     logins: Arc<Semaphore>,
     reports: Arc<Semaphore>,
+    updates: Arc<Semaphore>,
 }
 
 impl App {
@@ -66,6 +72,7 @@ impl App {
             settings,
             logins: Arc::new(Semaphore::new(LOGINS)),
             reports: Arc::new(Semaphore::new(8)),
+            updates: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -125,7 +132,12 @@ async fn pages(request: Request) -> Response {
 
 /// Cuts off a request whose body or answer does not come.
 async fn bounded(request: Request, next: Next) -> Response {
-    tokio::time::timeout(PATIENCE, next.run(request))
+    let patience = if request.uri().path() == UPLOAD {
+        UPLOAD_PATIENCE
+    } else {
+        PATIENCE
+    };
+    tokio::time::timeout(patience, next.run(request))
         .await
         .unwrap_or_else(|_| ApiError::too_slow().into_response())
 }

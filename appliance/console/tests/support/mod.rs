@@ -15,13 +15,14 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use redan_console::api::App;
 use redan_console::apply::Apply;
 use redan_console::live::Live;
-use redan_console::peers::{Manager, Network, Peers, Vault};
+use redan_console::peers::{Manager, Network, Peers, Update, Vault};
 use redan_console::tls::Tls;
 use redan_console::{Settings, now};
 use redan_ipc::messages::apply::{ApplyReply, ApplyRequest};
 use redan_ipc::messages::sign::{SignRefusal, SignReply, SignRequest};
+use redan_ipc::messages::update::UpdateReply;
 use redan_ipc::messages::vault::Certificate;
-use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault};
+use redan_ipc::messages::{ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault};
 use redan_ipc::slice::ConsoleSlice;
 use redan_ipc::{Channel, Pair, Responder};
 use redan_service::{AsyncPeer, Peer};
@@ -70,6 +71,9 @@ pub fn console(world: Shared) -> Console {
         }))),
         network: Network::new(AsyncPeer::fixed(answer::<ConsoleNetwork>(move |request| {
             lock(&network).network(request)
+        }))),
+        update: Update::new(AsyncPeer::fixed(answer::<ConsoleUpdate>(|request| {
+            UpdateReply::Refused(format!("nothing is installed here: {request:?}"))
         }))),
     };
     let (settings, tls) = (Settings::default(), Tls::default());

@@ -69,6 +69,8 @@ pub enum ToService {
     },
     /// Finish what is under way, within the supervisor's patience, and exit.
     Stop,
+    /// Whether the version that runs has proved itself, or why it has not; for the update service.
+    Verdict(Result<(), String>),
 }
 
 /// Which end of a pair a wire is.
@@ -87,6 +89,18 @@ pub enum Purpose {
     InitialConfiguration,
     /// The listening socket of the operators' channel.
     OperatorSocket,
+    /// The serial line, for the provisioning service: raw, as fast as the line is.
+    SerialLine,
+    /// A USB stick that was plugged in.
+    Stick,
+    /// The slot that does not run.
+    OtherSlot,
+    /// The partition that the firmware starts from.
+    BootPartition,
+    /// What runs and whose bundles are trusted: `key=value` lines.
+    Trust,
+    /// A file that holds the first administrator's one-time password once the vault has told it.
+    ToldPassword,
     /// The vault's folder.
     Store,
     /// The TPM: an open device file, or a connection to a simulator.
@@ -135,6 +149,21 @@ pub enum FromService {
         /// Why, for an operator.
         message: String,
     },
+    /// Something that the update service tells.
+    Report(Report),
+}
+
+/// What the update service tells.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Report {
+    /// For the audit log.
+    Noted(String),
+    /// The version that runs is on probation.
+    OnProbation,
+    /// The version that runs is permanent now; for the audit log.
+    Kept(String),
+    /// The machine should start again, and why.
+    Restart(String),
 }
 
 /// What a service may ask to be given anew.

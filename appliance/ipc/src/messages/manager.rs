@@ -191,6 +191,19 @@ pub enum OperatorRequest {
     RotateKeys,
     /// The certificates in use.
     Certificates,
+    /// The serial line's PIN, as its hash; for the provisioning service alone.
+    SerialPin,
+    /// Another PIN for the serial line, or none.
+    SetSerialPin(Option<String>),
+    /// Put this into the audit log; for the provisioning service alone, under its own name.
+    Record {
+        /// What: `serial.` or `stick.` and a word.
+        action: String,
+        /// Whether it was done.
+        done: bool,
+        /// In words.
+        message: String,
+    },
     /// What the web application firewall found.
     Waf(WafRequest),
     /// What opens the vault.
@@ -220,6 +233,8 @@ pub enum OperatorReply {
     VaultHealth(VaultHealth),
     /// To `Certificates`.
     Certificates(Vec<(CertificateOwner, Certificate)>),
+    /// To `SerialPin`.
+    SerialPin(Option<String>),
     /// From the vault.
     Waf(WafReply),
     /// From the vault.

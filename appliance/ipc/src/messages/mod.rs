@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod apply;
 pub mod audit;
 pub mod control;
+pub mod machine;
 pub mod manager;
 pub mod network;
 pub mod pkcs11;
@@ -14,6 +15,7 @@ pub mod sign;
 pub mod status;
 pub mod traffic;
 pub mod transit;
+pub mod update;
 pub mod vault;
 pub mod waf;
 
@@ -79,6 +81,14 @@ pairs! {
     ManagerSupervisor: 11, Manager asks Supervisor, status::SupervisorRequest => status::SupervisorReply, limit RULES;
     /// Blocklist and counters for the console.
     ConsoleNetwork: 12, Console asks Network, network::NetworkRequest => network::NetworkReply, limit PAGE;
+    /// What an operator asks, asked over the serial line or by a USB stick.
+    ProvisionManager: 15, Provision asks Manager, manager::OperatorRequest => manager::OperatorReply, limit DOCUMENT;
+    /// The machine itself.
+    ProvisionSupervisor: 16, Provision asks Supervisor, machine::MachineRequest => machine::MachineReply, limit SMALL;
+    /// A new version of the image, uploaded.
+    ConsoleUpdate: 17, Console asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
+    /// A new version of the image, on a stick.
+    ProvisionUpdate: 18, Provision asks Update, update::UpdateRequest => update::UpdateReply, limit MODULE;
     /// Keys in an HSM, behind its vendor's module.
     VaultPkcs11: 14, Vault asks Pkcs11, pkcs11::Pkcs11Request => pkcs11::Pkcs11Reply, limit MODULE;
     /// Blocklist and counters for operators, through the manager.
@@ -88,8 +98,9 @@ pairs! {
 #[cfg(test)]
 mod tests {
     use super::{
-        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleVault, ManagerBlocklist, ManagerConsole, ManagerNetwork,
-        ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProxySigner, ProxyVault, VaultPkcs11,
+        ConsoleManager, ConsoleNetwork, ConsoleSigner, ConsoleUpdate, ConsoleVault, ManagerBlocklist, ManagerConsole,
+        ManagerNetwork, ManagerProxy, ManagerSupervisor, ManagerVault, OperatorManager, ProvisionManager,
+        ProvisionSupervisor, ProvisionUpdate, ProxySigner, ProxyVault, VaultPkcs11,
     };
     use crate::Pair;
 
@@ -99,6 +110,7 @@ mod tests {
             ConsoleManager::TAG,
             ConsoleNetwork::TAG,
             ConsoleSigner::TAG,
+            ConsoleUpdate::TAG,
             ConsoleVault::TAG,
             ManagerBlocklist::TAG,
             ManagerConsole::TAG,
@@ -107,6 +119,9 @@ mod tests {
             ManagerSupervisor::TAG,
             ManagerVault::TAG,
             OperatorManager::TAG,
+            ProvisionManager::TAG,
+            ProvisionSupervisor::TAG,
+            ProvisionUpdate::TAG,
             ProxySigner::TAG,
             ProxyVault::TAG,
             VaultPkcs11::TAG,

@@ -173,4 +173,6 @@ pub enum ServiceEventKind {
     Started,
     /// It became ready again after a death.
     Restarted,
+    /// It told something worth keeping.
+    Noted,
 }

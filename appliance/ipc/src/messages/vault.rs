@@ -283,6 +283,10 @@ pub enum ManagerVaultRequest {
         /// The question or change.
         request: AccountRequest,
     },
+    /// The serial line's PIN, as its hash.
+    SerialPin,
+    /// Another PIN for the serial line, or none.
+    SetSerialPin(Option<String>),
     /// Find entries, for an operator.
     AuditSearch(AuditQuery),
     /// Export the log, for an operator.
@@ -343,6 +347,8 @@ pub enum ManagerVaultReply {
     CommitState(CommitState),
     /// To `EnsureCertificate`.
     Certificate(Certificate),
+    /// To `SerialPin`.
+    SerialPin(Option<String>),
     /// Done.
     Done,
     /// To `Accounts`.

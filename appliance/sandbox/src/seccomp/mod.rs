@@ -12,7 +12,9 @@ mod files;
 mod legacy;
 mod manager;
 mod network;
+mod provision;
 mod proxy;
+mod update;
 mod vault;
 
 use redan_types::Process;
@@ -90,7 +92,9 @@ fn lists(process: Process) -> Option<Lists> {
         Process::Console => Some(console::LISTS),
         Process::Manager => Some(manager::LISTS),
         Process::Network => Some(network::LISTS),
+        Process::Provision => Some(provision::LISTS),
         Process::Proxy => Some(proxy::LISTS),
+        Process::Update => Some(update::LISTS),
         Process::Vault => Some(vault::LISTS),
         // A vendor's module calls what it likes; what confines it is its own program.
         Process::Operator | Process::Pkcs11 | Process::Supervisor => None,
@@ -205,11 +209,13 @@ mod tests {
     use redan_types::Process;
     use seccompiler::TargetArch;
 
-    const SERVICES: [Process; 5] = [
+    const SERVICES: [Process; 7] = [
         Process::Console,
         Process::Manager,
         Process::Network,
+        Process::Provision,
         Process::Proxy,
+        Process::Update,
         Process::Vault,
     ];
 

@@ -89,6 +89,24 @@ impl Configurations {
         }
     }
 
+    /// The hash of the serial line's PIN; `None` while there is no PIN.
+    pub(crate) fn serial_pin(store: &Store) -> Result<Option<String>, VaultError> {
+        match store.get(Tree::State, Name::Secret(SERIAL_PIN))? {
+            Some(bytes) => decode(VERSION, &bytes),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps another hash, or none.
+    pub(crate) fn set_serial_pin(store: &Store, hash: Option<&str>) -> Result<(), VaultError> {
+        if hash.is_some_and(|hash| hash.len() > HASH) {
+            return Err(VaultError::Refused(format!("a PIN's hash has at most {HASH} bytes")));
+        }
+        let mut batch = store.batch();
+        Change::put(Tree::State, SERIAL_PIN, VERSION, &hash)?.add_to(&mut batch)?;
+        Ok(batch.commit()?)
+    }
+
     /// Changes what runs and what waits, in one durable step.
     pub(crate) fn set_state(store: &Store, state: &CommitState) -> Result<(), VaultError> {
         let mut batch = store.batch();
@@ -98,6 +116,8 @@ impl Configurations {
 }
 
 const STATE: &[u8] = b"commit state";
+const SERIAL_PIN: &[u8] = b"serial pin";
+const HASH: usize = 256;
 const VERSION: u8 = 1;
 const DOCUMENT: usize = 3 << 20;
 const COMMENT: usize = 4 << 10;

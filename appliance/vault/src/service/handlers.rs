@@ -202,6 +202,12 @@ impl Vault {
                         .map(Reply::Accounts)
                 });
             }
+            Request::SerialPin => self.awaited(&self.disk, responder, refused, |vault| {
+                Configurations::serial_pin(&vault.store).map(Reply::SerialPin)
+            }),
+            Request::SetSerialPin(hash) => self.later(&self.disk, responder, refused, move |vault| {
+                Configurations::set_serial_pin(&vault.store, hash.as_deref()).map(|()| Reply::Done)
+            }),
             Request::AuditSearch(query) => self.awaited(&self.reading, responder, refused, move |vault| {
                 vault.audit.search(&query).map(Reply::AuditPage)
             }),

@@ -8,6 +8,7 @@ use super::journal::Active;
 use super::mutation::Mutation;
 use super::{Inner, journal};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Why a change was not acknowledged, in a form that all of a group can be told.
@@ -66,23 +67,32 @@ impl Inner {
         if let Some(why) = self.broken() {
             return Err(Refusal::Broken(why));
         }
-        let result = self.write_all(group.drain(..).flat_map(|member| member.job).collect());
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(active) = journal.as_mut() else {
+            return Err(Refusal::Broken("it was opened read-only".to_owned()));
+        };
+        self.write_with(active, group.drain(..).flat_map(|member| member.job).collect())
+    }
+
+    /// Writes one frame and brings the index up to date. The caller holds the journal.
+    pub(super) fn write_with(&self, active: &mut Active, mutations: Vec<Mutation>) -> Result<(), Refusal> {
+        self.while_sound(|| self.write_frame(active, mutations))
+    }
+
+    /// Does something to the journal, unless something failed before; the caller holds it. Both the question and the answer belong
+    /// under that lock: what a write that failed has left must not be followed by another.
+    fn while_sound(&self, work: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
+        if let Some(why) = self.broken() {
+            return Err(Refusal::Broken(why));
+        }
+        let result = work();
         if let Err(Refusal::Broken(why)) = &result {
             self.break_off(why.clone());
         }
         result
     }
 
-    fn write_all(&self, mutations: Vec<Mutation>) -> Result<(), Refusal> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(active) = journal.as_mut() else {
-            return Err(Refusal::Broken("it was opened read-only".to_owned()));
-        };
-        self.write_with(active, mutations)
-    }
-
-    /// Writes one frame and brings the index up to date. The caller holds the journal.
-    pub(super) fn write_with(&self, active: &mut Active, mut mutations: Vec<Mutation>) -> Result<(), Refusal> {
+    fn write_frame(&self, active: &mut Active, mut mutations: Vec<Mutation>) -> Result<(), Refusal> {
         // Here and not before: keys are replaced while the journal is held, so that nothing gets in under an old one afterwards.
         for mutation in &mut mutations {
             if let Mutation::Put(key, sealed) = mutation {
@@ -113,6 +123,10 @@ impl Inner {
         let pending = index.pending();
         drop(index);
         self.behind.tell(pending);
+        if self.distrusted.load(Ordering::Acquire) {
+            // Somebody else's sync has failed meanwhile, and may have taken this frame with it.
+            return Err(Refusal::Broken(self.broken().unwrap_or_default()));
+        }
         Ok(())
     }
 
@@ -131,7 +145,7 @@ impl Inner {
     pub(super) fn rotate(&self) -> Result<(), StoreError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         match journal.as_mut() {
-            Some(active) => self.next_segment(active).map_err(Into::into),
+            Some(active) => Ok(self.while_sound(|| self.next_segment(active))?),
             None => Err(StoreError::ReadOnly("it was opened read-only".to_owned())),
         }
     }

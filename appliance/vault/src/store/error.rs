@@ -134,6 +134,11 @@ impl StoreError {
         }
     }
 
+    /// Whether this is a sync that failed, and not for want of room.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        matches!(self, Self::File { operation: "sync", .. }) && !self.is_full()
+    }
+
     /// Whether this is the system saying that the disk is full.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::File { source, .. }

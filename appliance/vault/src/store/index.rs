@@ -442,6 +442,27 @@ pub(crate) fn set_aside(store: &Path) -> Result<(), StoreError> {
     folder::sync(store)
 }
 
+/// Says that the database is not to be used by another start: it may still hold what was to be gone.
+pub(crate) fn mark_stale(store: &Path) -> Result<(), StoreError> {
+    folder::replace(&stale_mark(store), b"")
+}
+
+/// Whether that was said.
+pub(crate) fn is_stale(store: &Path) -> bool {
+    stale_mark(store).exists()
+}
+
+/// Removes a database that is not to be used again, and then what says so.
+pub(crate) fn discard_stale(store: &Path) -> Result<(), StoreError> {
+    discard(store)?;
+    folder::sync(store)?;
+    folder::remove(&stale_mark(store))
+}
+
+fn stale_mark(store: &Path) -> PathBuf {
+    store.join("index.stale")
+}
+
 /// Removes a database that is merely behind, and one that was set aside: the room may be needed for the next.
 pub(crate) fn discard(store: &Path) -> Result<(), StoreError> {
     remove_folder(&path(store))?;

@@ -52,6 +52,7 @@ use mutation::Mutation;
 use open::{begin_after, create, open_index};
 use snapshot::Covered;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -70,6 +71,8 @@ struct Inner {
     keyring: Keyring,
     queue: GroupCommit<Vec<Mutation>, Result<(), commit::Refusal>>,
     broken: Mutex<Option<String>>,
+    /// A sync has failed: what was just written may be lost, whatever its own sync says.
+    distrusted: AtomicBool,
     /// `None` in a store opened read-only.
     journal: Mutex<Option<Active>>,
     index: RwLock<Index>,
@@ -202,6 +205,7 @@ impl Store {
             keyring,
             queue: GroupCommit::new(commit::GROUP),
             broken: Mutex::default(),
+            distrusted: AtomicBool::new(false),
             journal: Mutex::new(active),
             index: RwLock::new(opened.index),
             covered: Mutex::new(covered),
@@ -259,6 +263,14 @@ impl Store {
             .transpose()
     }
 
+    /// A record as it is on disk.
+    #[cfg(test)]
+    pub(crate) fn sealed(&self, tree: Tree, name: Name<'_>) -> Option<Vec<u8>> {
+        let key = self.inner.keyring.locate(tree, name).ok()?;
+        let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.get(&key).ok()?
+    }
+
     /// Every record of a tree, those with a number in their order. A corrupt one is an error in its place.
     ///
     /// # Errors
@@ -304,6 +316,12 @@ impl Store {
         self.inner.broken()
     }
 
+    /// Takes no changes from now on: something else that lives on the same disk could not be made durable, and what it took with it
+    /// is not known. The next start reads what there is and writes it anew.
+    pub(crate) fn distrust(&self, why: &str) {
+        self.inner.distrust(why.to_owned());
+    }
+
     /// What went wrong and was mended since the store was opened, in words.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
@@ -316,7 +334,7 @@ impl Store {
         folder::size(&self.inner.folder)
     }
 
-    /// Merges the journal into a snapshot now: what was deleted or replaced is gone from the disk when this returns.
+    /// Merges the journal into a snapshot now: what was deleted or replaced is gone from both when this returns.
     ///
     /// # Errors
     /// The disk is full or failed; the store is as before.
@@ -326,6 +344,16 @@ impl Store {
         self.inner.maintain(Work::Snapshot(answer));
         done.recv()
             .map_err(|_| StoreError::ReadOnly("its maintenance has ended".to_owned()))?
+    }
+
+    /// The same, for what must not come back: the index on disk, which gives room free without overwriting it, is made anew at the
+    /// next start.
+    ///
+    /// # Errors
+    /// As for [`Store::compact`].
+    pub(crate) fn compact_for_good(&self) -> Result<(), StoreError> {
+        index::mark_stale(&self.inner.folder)?;
+        self.compact()
     }
 
     /// Closes the store so that the next start can use the index as it is. Changes that come later are refused; reading goes on.
@@ -453,13 +481,12 @@ impl Inner {
             match work {
                 Work::Stop => return,
                 Work::Snapshot(answer) => {
-                    let result = self.snapshot();
                     // Whoever asked may have gone.
-                    let _ = answer.send(result);
+                    let _ = answer.send(self.heed(self.snapshot()));
                 }
                 Work::Renew(from, kept) => self.keep_renewing(&from, kept),
                 Work::Rotated(active) => {
-                    if let Err(error) = self.after_rotation(active) {
+                    if let Err(error) = self.heed(self.after_rotation(active)) {
                         self.note(format!(
                             "maintenance of the journal failed, it will be tried again: {error}"
                         ));
@@ -467,6 +494,22 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// A sync that failed may have lost more than what it was for: a disk drops what it could not write, whosever it is, and takes
+    /// later flushes for done. Nothing is acknowledged after that; the next start reads the last segment and writes it anew.
+    fn heed<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && error.is_failed_sync()
+        {
+            self.distrust(error.to_string());
+        }
+        result
+    }
+
+    fn distrust(&self, why: String) {
+        self.break_off(why);
+        self.distrusted.store(true, Ordering::Release);
     }
 
     fn after_rotation(&self, active: u64) -> Result<(), StoreError> {

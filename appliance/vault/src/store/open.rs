@@ -61,6 +61,7 @@ pub(super) fn open_index(
     let last_segment = numbers.last().copied().unwrap_or(covered.segment);
     let mark = CleanMark::read(folder)?.filter(|mark| mark.store_id == *keyring.store_id());
     let damaged = mark.is_some();
+    let stale = index::is_stale(folder);
     let mut orderly = report.created;
     let reason = match mark {
         _ if report.created => String::new(),
@@ -81,7 +82,12 @@ pub(super) fn open_index(
             orderly = replay.position == mark.position();
             if writable {
                 CleanMark::remove(folder)?;
-                match reuse(folder, keyring, &mark, &replay, report) {
+                let reused = if stale {
+                    Err(STALE.to_owned())
+                } else {
+                    reuse(folder, keyring, &mark, &replay, report)
+                };
+                match reused {
                     Ok(index) => {
                         report.cut.clone_from(&replay.cut);
                         return Ok(Opened {
@@ -102,7 +108,9 @@ pub(super) fn open_index(
     };
     let mut index = Index::in_memory(std::collections::BTreeMap::new());
     if writable {
-        if damaged {
+        if stale {
+            index::discard_stale(folder)?;
+        } else if damaged {
             index::set_aside(folder)?;
         } else {
             index::discard(folder)?;
@@ -241,5 +249,6 @@ fn check(keyring: &Keyring, index: &Index, report: &mut OpenReport) -> Result<in
     Ok(fingerprint)
 }
 
+const STALE: &str = "something was erased for good since it was made";
 const READ_ONLY: &str = "the file system is read-only, so it is kept in memory";
 const CORRUPT_LISTED: usize = 100;

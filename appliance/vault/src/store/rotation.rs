@@ -6,7 +6,6 @@
 //! anywhere in between leaves old keys in the keyring, which is how the next start knows to go on.
 
 use super::error::StoreError;
-use super::journal::Active;
 use super::keyring::Keyring;
 use super::mutation::Mutation;
 use super::sealing::Sealing;
@@ -38,7 +37,7 @@ impl Store {
         if inner.keyring.rotating() {
             return Err(StoreError::Rotating);
         }
-        let keys = Keyring::renew(&inner.folder, sealing)?;
+        let keys = inner.heed(Keyring::renew(&inner.folder, sealing))?;
         let journal = inner.journal.lock().unwrap_or_else(PoisonError::into_inner);
         inner.keyring.adopt(keys);
         drop(journal);
@@ -62,7 +61,7 @@ impl Inner {
         match self.renew_some(from) {
             Ok(Step::On(next, more)) => self.maintain(Work::Renew(next, kept + more)),
             Ok(Step::End) if kept == 0 => {
-                if let Err(error) = self.retire() {
+                if let Err(error) = self.heed(self.retire()) {
                     self.note(format!(
                         "the old keys could not be destroyed, the next start tries again: {error}"
                     ));
@@ -108,9 +107,6 @@ impl Inner {
     fn put_unchanged(&self, records: Vec<(RecordKey, Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
         self.keep_pace(super::applier::PATIENCE);
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(why) = self.broken() {
-            return Err(StoreError::ReadOnly(why));
-        }
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let mut mutations = Vec::new();
         for (key, old, sealed) in records {
@@ -121,17 +117,9 @@ impl Inner {
         drop(index);
         match journal.as_mut() {
             Some(_) if mutations.is_empty() => Ok(()),
-            Some(active) => self.write_alone(active, mutations),
+            Some(active) => Ok(self.write_with(active, mutations)?),
             None => Err(StoreError::ReadOnly("it was opened read-only".to_owned())),
         }
-    }
-
-    fn write_alone(&self, active: &mut Active, mutations: Vec<Mutation>) -> Result<(), StoreError> {
-        let result = self.write_with(active, mutations);
-        if let Err(super::commit::Refusal::Broken(why)) = &result {
-            self.break_off(why.clone());
-        }
-        Ok(result?)
     }
 
     /// Merges the journal, so that no old record is on disk where the store would read it, and destroys the old keys.

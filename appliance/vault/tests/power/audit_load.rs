@@ -1,7 +1,7 @@
 //! Load for the audit log, and what must be true of it at every moment: it verifies, entries of one call are there together or not
 //! at all, none that was acknowledged is missing, and a cut is no attack.
 
-use super::load::Told;
+use super::load::{Told, Wrong};
 use redan_hal::keys::software::SoftwareDevice;
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditQuery, Outcome};
 use redan_types::Timestamp;
@@ -94,8 +94,8 @@ impl Promised {
 }
 
 /// Checks a log that a cut has left. Returns what the start said.
-pub(crate) fn check(folder: &Path, promised: &Promised) -> Result<Vec<String>, String> {
-    let (_state, vault) = open(folder)?;
+pub(crate) fn check(folder: &Path, promised: &Promised) -> Result<Vec<String>, Wrong> {
+    let (_state, vault) = open(folder).map_err(Wrong::Named)?;
     let notes = vault.notes();
     let harmless = [
         "the index was built again",
@@ -106,11 +106,11 @@ pub(crate) fn check(folder: &Path, promised: &Promised) -> Result<Vec<String>, S
         .iter()
         .find(|note| !harmless.iter().any(|harmless| note.starts_with(harmless)))
     {
-        return Err(format!("the start says: {note}"));
+        return Err(Wrong::Named(format!("the start says: {note}")));
     }
-    let report = vault.verify_log().map_err(|error| error.to_string())?;
+    let report = vault.verify_log().map_err(Wrong::torn)?;
     if !report.mistakes.is_empty() {
-        return Err(format!("the log does not verify: {:?}", report.mistakes));
+        return Err(Wrong::Torn(format!("the log does not verify: {:?}", report.mistakes)));
     }
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     let mut before = None;
@@ -121,7 +121,7 @@ pub(crate) fn check(folder: &Path, promised: &Promised) -> Result<Vec<String>, S
             limit: 500,
             ..AuditQuery::default()
         };
-        let page = vault.search_log(&query).map_err(|error| error.to_string())?;
+        let page = vault.search_log(&query).map_err(Wrong::torn)?;
         for entry in page.entries {
             *found.entry(entry.event.resource).or_default() += 1;
         }
@@ -129,10 +129,12 @@ pub(crate) fn check(folder: &Path, promised: &Promised) -> Result<Vec<String>, S
         before = Some(next);
     }
     if let Some((place, count)) = found.iter().find(|(_, count)| **count != TOGETHER) {
-        return Err(format!("{count} of the {TOGETHER} entries of {place} are there"));
+        return Err(Wrong::Torn(format!(
+            "{count} of the {TOGETHER} entries of {place} are there"
+        )));
     }
     if let Some(missing) = promised.0.iter().find(|place| !found.contains_key(*place)) {
-        return Err(format!("{missing} was acknowledged and is not there"));
+        return Err(Wrong::Missing(format!("{missing} was acknowledged and is not there")));
     }
     Ok(notes)
 }

@@ -2,9 +2,10 @@
 //!
 //! It speaks just enough of the kernel's FUSE protocol (`include/uapi/linux/fuse.h`, 7.31) for a folder of three files: `disk` is the
 //! disk itself; what is written to `acks` is noted in the history between the writes; `control` takes `fail-writes N` and
-//! `fail-flushes N`, which make the next N of them fail. A write that fails may have reached the disk in part.
+//! `fail-flushes N`, which make the next N of them fail, and `refuse-flushes N`, which makes all fail until N is 0. A write that
+//! fails may have reached the disk in part.
 
-use super::history::{Operation, Recorder};
+use super::history::{Failing, Operation, Recorder};
 use rustix::mount::MountFlags;
 use std::ffi::CString;
 use std::fs::File;
@@ -34,6 +35,7 @@ pub(crate) fn serve(mountpoint: &Path, image: &Path, history: &Path) -> io::Resu
         recorder: Recorder::create(history)?,
         fail_writes: 0,
         fail_flushes: 0,
+        refuse_flushes: false,
         random: 0x9e37_79b9_7f4a_7c15,
     };
     println!("ready");
@@ -73,6 +75,7 @@ struct Disk {
     recorder: Recorder,
     fail_writes: u32,
     fail_flushes: u32,
+    refuse_flushes: bool,
     random: u64,
 }
 
@@ -139,9 +142,14 @@ impl Disk {
             }
             STATFS => vec![0; 80],
             FSYNC if node == DISK => {
-                if self.fail_flushes > 0 {
-                    self.fail_flushes -= 1;
-                    self.recorder.add(&Operation::FlushFailed);
+                if self.refuse_flushes || self.fail_flushes > 0 {
+                    self.fail_flushes = self.fail_flushes.saturating_sub(1);
+                    let failing = if self.refuse_flushes {
+                        Failing::Lasting
+                    } else {
+                        Failing::Once
+                    };
+                    self.recorder.add(&Operation::FlushFailed(failing));
                     return Err(Errno::IO);
                 }
                 self.recorder.add(&Operation::Flush);
@@ -175,6 +183,7 @@ impl Disk {
                 match (what, count) {
                     (Some("fail-writes"), Some(count)) => self.fail_writes = count,
                     (Some("fail-flushes"), Some(count)) => self.fail_flushes = count,
+                    (Some("refuse-flushes"), Some(count)) => self.refuse_flushes = count > 0,
                     _ => return Err(Errno::INVAL),
                 }
             }

@@ -13,10 +13,17 @@ pub(crate) enum Operation<'a> {
     Write(u64, &'a [u8]),
     /// Everything before was made durable.
     Flush,
-    /// That was tried, and failed: what was not durable may never be, whatever is flushed later.
-    FlushFailed,
+    /// That was tried, and failed: what was not durable may never be, whatever is flushed later. Either every flush fails from
+    /// there on, or this one was told to whoever asked for it and the next one succeeds as if nothing were missing.
+    FlushFailed(Failing),
     /// The program under test was told something.
     Ack(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Failing {
+    Lasting,
+    Once,
 }
 
 /// Writes a history down.
@@ -33,7 +40,7 @@ impl Recorder {
         let (kind, offset, data): (u8, u64, &[u8]) = match operation {
             Operation::Write(offset, data) => (1, *offset, data),
             Operation::Flush => (2, 0, &[]),
-            Operation::FlushFailed => (3, 0, &[]),
+            Operation::FlushFailed(failing) => (3, u64::from(*failing == Failing::Once), &[]),
             Operation::Ack(data) => (4, 0, data),
         };
         // Preallocated files are long and all zeros.
@@ -82,7 +89,8 @@ impl History {
         match kind {
             1 => Operation::Write(offset, &self.bytes[at..at + length]),
             2 => Operation::Flush,
-            3 => Operation::FlushFailed,
+            3 if offset == 0 => Operation::FlushFailed(Failing::Lasting),
+            3 => Operation::FlushFailed(Failing::Once),
             4 => Operation::Ack(&self.bytes[at..at + length]),
             _ => Operation::Write(offset, &ZEROS[..length]),
         }
@@ -118,6 +126,9 @@ pub(crate) struct Cutter<'a> {
     pending: Vec<usize>,
     at: usize,
     random: Random,
+    /// Writes were lost by a flush that failed once.
+    lost: bool,
+    betrayed: bool,
 }
 
 impl<'a> Cutter<'a> {
@@ -131,6 +142,8 @@ impl<'a> Cutter<'a> {
             pending: Vec::new(),
             at: 0,
             random,
+            lost: false,
+            betrayed: false,
         }
     }
 
@@ -140,6 +153,7 @@ impl<'a> Cutter<'a> {
             match self.history.get(self.at) {
                 Operation::Write(..) => self.pending.push(self.at),
                 Operation::Flush => {
+                    self.betrayed |= self.lost;
                     for index in std::mem::take(&mut self.pending) {
                         if let Operation::Write(offset, data) = self.history.get(index) {
                             let offset = usize::try_from(offset).unwrap();
@@ -148,14 +162,22 @@ impl<'a> Cutter<'a> {
                         }
                     }
                 }
-                Operation::FlushFailed => {
+                Operation::FlushFailed(failing) => {
                     let random = &mut self.random;
+                    let before = self.pending.len();
                     self.pending.retain(|_| random.below(2) == 0);
+                    self.lost |= failing == Failing::Once && self.pending.len() < before;
                 }
                 Operation::Ack(text) => told(text),
             }
             self.at += 1;
         }
+    }
+
+    /// Whether the disk has said that something is durable which it had lost before, and told only to another who asked: the file
+    /// system's own journal, say. No program on it can know, so that none can promise.
+    pub(crate) const fn betrayed(&self) -> bool {
+        self.betrayed
     }
 
     /// Writes the image that a power cut now may leave.

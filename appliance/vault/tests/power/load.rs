@@ -6,6 +6,24 @@ use std::path::Path;
 
 pub(crate) struct Told(File);
 
+/// What is wrong with what a cut has left.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// It does not open, or says what is missing.
+    Named(String),
+    /// Something that was acknowledged is not there, and nothing says so.
+    Missing(String),
+    /// It is neither the one state nor the other.
+    Torn(String),
+}
+
+impl Wrong {
+    #[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
+    pub(crate) fn torn<E: ToString>(error: E) -> Self {
+        Self::Torn(error.to_string())
+    }
+}
+
 impl Told {
     pub(crate) fn open(acks: &Path) -> Self {
         Self(File::options().write(true).open(acks).unwrap())

@@ -1,7 +1,7 @@
 //! Load for the store, and what must be true of it at every moment: changes of several records are there whole or not at all,
 //! in their order, and none that was acknowledged is missing.
 
-use super::load::Told;
+use super::load::{Told, Wrong};
 use redan_hal::keys::software::SoftwareDevice;
 use redan_vault::store::{Name, OpenReport, StateFolder, Store, StoreError, Tree};
 use std::collections::BTreeMap;
@@ -124,18 +124,18 @@ impl Promised {
 }
 
 /// Checks a store that a cut has left. Returns what the start said.
-pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<OpenReport, String> {
-    let (state, store, report, _device) = open(folder)?;
+pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<OpenReport, Wrong> {
+    let (state, store, report, _device) = open(folder).map_err(Wrong::Named)?;
     sound(&report)?;
-    let text = |error: StoreError| error.to_string();
+    let text = Wrong::torn::<StoreError>;
     let mut expected = 0;
     for writer in 0..WRITERS {
         let number = current(&store, writer).map_err(text)?;
         let least = promised.0.get(&writer).copied().unwrap_or(0);
         if number < least {
-            return Err(format!(
+            return Err(Wrong::Missing(format!(
                 "writer {writer}: change {least} was acknowledged, the newest is {number}"
-            ));
+            )));
         }
         let oldest = (number + 1).saturating_sub(KEPT).max(1);
         for number in oldest..=number {
@@ -143,7 +143,9 @@ pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<O
                 .get(Tree::AuditEntries, Name::Number(number * WRITERS + writer))
                 .map_err(text)?;
             if found.as_ref().map(|found| found.as_slice()) != Some(&value(writer, number)) {
-                return Err(format!("writer {writer}: entry {number} is missing or wrong"));
+                return Err(Wrong::Torn(format!(
+                    "writer {writer}: entry {number} is missing or wrong"
+                )));
             }
             expected += 1;
         }
@@ -151,33 +153,35 @@ pub(crate) fn check(folder: &Path, promised: &Promised, again: bool) -> Result<O
             let slot = format!("slot-{writer}-{}", number % SLOTS);
             let found = store.get(Tree::Sessions, Name::Secret(slot.as_bytes())).map_err(text)?;
             if found.as_ref().map(|found| found.as_slice()) != Some(&value(writer, number)) {
-                return Err(format!("writer {writer}: slot {slot} does not have change {number}"));
+                return Err(Wrong::Torn(format!(
+                    "writer {writer}: slot {slot} does not have change {number}"
+                )));
             }
         }
     }
     let entries = store.list(Tree::AuditEntries).map_err(text)?.len();
     if entries != expected {
-        return Err(format!(
+        return Err(Wrong::Torn(format!(
             "{entries} entries where there should be {expected}: a change is there in part"
-        ));
+        )));
     }
     if again {
         change(&store, 0, current(&store, 0).map_err(text)? + 1).map_err(text)?;
         store.close().map_err(text)?;
         let notes = store.notes();
         drop((store, state));
-        let (_state, _store, report, _device) = open(folder)?;
+        let (_state, _store, report, _device) = open(folder).map_err(Wrong::Torn)?;
         sound(&report)?;
         if let Some(why) = report.rebuilt {
-            return Err(format!("after an orderly end: {why}; {notes:?}"));
+            return Err(Wrong::Torn(format!("after an orderly end: {why}; {notes:?}")));
         }
     }
     Ok(report)
 }
 
-fn sound(report: &OpenReport) -> Result<(), String> {
+fn sound(report: &OpenReport) -> Result<(), Wrong> {
     if report.corrupt_count > 0 || report.snapshot_damaged || report.read_only.is_some() {
-        return Err(format!("{report:?}"));
+        return Err(Wrong::Named(format!("{report:?}")));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod configuration;
 mod seal;
 mod session;
 mod state;
+mod system;
 mod waf;
 
 pub use accounts::{ApiKey, IssuedApiKey, NewApiKey, NewUser, OneTimePassword, User, UserChange};
@@ -22,6 +23,7 @@ pub use configuration::{
 pub use seal::{Seal, SealDetails, SealRecovery, SealShare};
 pub use session::{Login, OpenSession, PasswordChange, Role, Session};
 pub use state::{Appliance, Attention, Level, Overview, Protection, Refusal, Sample, Service, ServiceState, State};
+pub use system::{InstalledVersion, SystemVersions};
 pub use waf::{
     WafEvent, WafEventDetail, WafEvents, WafException, WafExceptionPreview, WafExceptionWish, WafMatch, WafReplay,
     WafTally, WafWithout,

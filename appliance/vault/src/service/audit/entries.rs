@@ -1,9 +1,10 @@
 //! Events of the appliance's services as entries of the log, and back.
 
 use super::VERSION;
+use super::people::PersonKey;
 use crate::service::VaultError;
 use crate::service::change::{decode, encode};
-use crate::store::{Batch, NONCE_LENGTH, Name, SealedRecord, Store, TAG_LENGTH, Tree, Xaes};
+use crate::store::{Batch, NONCE_LENGTH, Name, SealedRecord, Store, TAG_LENGTH, Tree};
 use redan_audit::{ActorKind, Entry, EntryError, Frontier, Hash, Leaf, LeafHeader, Opening, leaf_hash};
 use redan_ipc::messages::audit::{Actor, AuditEvent, AuditedRequest, Outcome};
 use redan_types::{IncidentId, Process, RecordId, Timestamp};
@@ -30,6 +31,8 @@ pub(super) struct Draft {
 #[derive(Debug)]
 struct Placed {
     sequence: u64,
+    /// The first entry of the key that it is encrypted under, which tells the key from the person's others.
+    key: u64,
     hash: Hash,
     record: SealedRecord,
 }
@@ -63,7 +66,7 @@ impl Prepared {
         })
     }
 
-    fn seal(&self, store: &Store, sequence: u64, cipher: &Xaes) -> Result<Placed, VaultError> {
+    fn seal(&self, store: &Store, sequence: u64, key: &PersonKey) -> Result<Placed, VaultError> {
         let mut random = [0; 32 + 32 + NONCE_LENGTH];
         getrandom::fill(&mut random).map_err(|_| VaultError::Form("the kernel gives no random bytes"))?;
         let (mut salt, mut opening, mut nonce) = ([0; 32], [0; 32], [0; NONCE_LENGTH]);
@@ -72,7 +75,8 @@ impl Prepared {
         nonce.copy_from_slice(&random[64..]);
         let header = LeafHeader::commit(sequence, self.time, salt, &Opening(opening), &self.plaintext);
         let mut body = [&opening[..], &self.plaintext].concat();
-        let tag = cipher
+        let tag = key
+            .cipher
             .seal(&nonce, &header.to_bytes(), &mut body)
             .ok_or(VaultError::Form("an entry is too long"))?;
         let leaf = Leaf {
@@ -90,6 +94,7 @@ impl Prepared {
         };
         Ok(Placed {
             sequence,
+            key: key.first,
             hash,
             record: store.seal(Tree::AuditEntries, Name::Number(sequence), &encode(VERSION, &stored)?)?,
         })
@@ -115,8 +120,8 @@ impl Draft {
     }
 
     /// Seals it for the place that it will probably have. What fails here is done again, and told, by whoever writes.
-    pub(super) fn seal_ahead(&self, store: &Store, sequence: u64, cipher: &Xaes) {
-        if let Ok(placed) = self.prepared.seal(store, sequence, cipher) {
+    pub(super) fn seal_ahead(&self, store: &Store, sequence: u64, key: &PersonKey) {
+        if let Ok(placed) = self.prepared.seal(store, sequence, key) {
             // Set once, by the caller itself.
             let _ = self.ahead.set(placed);
         }
@@ -128,17 +133,17 @@ impl Draft {
         store: &Store,
         batch: &mut Batch<'_>,
         frontier: &mut Frontier,
-        cipher: &Xaes,
+        key: &PersonKey,
         ahead: bool,
     ) -> Result<(), VaultError> {
         let sequence = frontier.size();
         match self.ahead.get() {
-            Some(placed) if ahead && placed.sequence == sequence => {
+            Some(placed) if ahead && placed.sequence == sequence && placed.key == key.first => {
                 batch.add(placed.record.clone());
                 frontier.append(placed.hash);
             }
             _ => {
-                let placed = self.prepared.seal(store, sequence, cipher)?;
+                let placed = self.prepared.seal(store, sequence, key)?;
                 batch.add(placed.record);
                 frontier.append(placed.hash);
             }
@@ -153,12 +158,12 @@ impl StoredEntry {
     }
 
     /// The entry in the clear; `None` where it does not open.
-    pub(super) fn open(&self, cipher: &Xaes) -> Option<(Opening, Entry)> {
+    pub(super) fn open(&self, key: &PersonKey) -> Option<(Opening, Entry)> {
         let leaf = Leaf::parse(&self.leaf).ok()?;
         let (nonce, rest) = leaf.ciphertext.split_first_chunk::<NONCE_LENGTH>()?;
         let (body, tag) = rest.split_last_chunk::<TAG_LENGTH>()?;
         let mut plain = body.to_vec();
-        cipher.open(nonce, &leaf.header.to_bytes(), &mut plain, tag)?;
+        key.cipher.open(nonce, &leaf.header.to_bytes(), &mut plain, tag)?;
         let (opening, plaintext) = plain.split_first_chunk::<32>()?;
         let opening = Opening(*opening);
         let entry = leaf
@@ -270,10 +275,22 @@ pub(super) fn event_of(entry: Entry) -> AuditEvent {
 
 /// What stands in the place of an entry whose person's key is gone.
 pub(super) fn erased(time: u64) -> AuditEvent {
+    instead(time, "erased", "this entry was erased with its person's key")
+}
+
+/// What stands in the place of an entry whose person's key is there and does not open it: nobody has erased that.
+pub(super) fn unreadable(time: u64) -> AuditEvent {
+    AuditEvent {
+        outcome: Outcome::Failed,
+        ..instead(time, "unreadable", "this entry is damaged: check the log")
+    }
+}
+
+fn instead(time: u64, action: &str, message: &str) -> AuditEvent {
     AuditEvent {
         time: Timestamp(time),
         actor: Actor::Anonymous,
-        action: "erased".to_owned(),
+        action: action.to_owned(),
         resource: String::new(),
         outcome: Outcome::Succeeded,
         before: None,
@@ -282,7 +299,7 @@ pub(super) fn erased(time: u64) -> AuditEvent {
         agent: None,
         request: None,
         incident: None,
-        message: "this entry was erased with its person's key".to_owned(),
+        message: message.to_owned(),
     }
 }
 
@@ -290,13 +307,15 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-const PROCESSES: [Process; 7] = [
+const PROCESSES: [Process; 9] = [
     Process::Console,
     Process::Manager,
     Process::Network,
     Process::Operator,
+    Process::Provision,
     Process::Proxy,
     Process::Supervisor,
+    Process::Update,
     Process::Vault,
 ];
 /// Bytes of a stored entry beside its plaintext: header, opening, nonces, tags, person, lengths.

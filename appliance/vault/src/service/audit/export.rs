@@ -82,7 +82,7 @@ impl AuditLog {
 
     fn write_entry(&self, writer: &mut ExportWriter<Vec<u8>>, number: u64, value: &[u8]) -> Result<(), VaultError> {
         let stored = StoredEntry::parse(value)?;
-        let opened = self.known(&stored.person)?.and_then(|cipher| stored.open(&cipher));
+        let opened = self.key_of(&stored.person, number)?.and_then(|key| stored.open(&key));
         let shown = opened.as_ref().map(|(opening, entry)| (opening, entry.clone()));
         writer
             .entry(number, Hash(stored.hash), &stored.leaf, shown)

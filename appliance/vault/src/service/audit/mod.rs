@@ -4,9 +4,11 @@
 //! says why). A group of entries, the changes they report, the tree's new head and any new person's key are one change of the
 //! store: what was done and the entry about it are there together or not at all.
 
+mod counting;
 mod entries;
 mod export;
 mod keys;
+mod people;
 mod search;
 mod segments;
 mod verify;
@@ -15,15 +17,17 @@ pub(crate) use export::Export;
 
 use super::VaultError;
 use super::change::{Change, decode, encode};
-use crate::store::{GroupCommit, Member, Name, Store, StoreError, Tree, Xaes};
+use crate::store::{GroupCommit, Member, Name, Store, StoreError, Tree};
+use counting::compare_counter;
 use entries::{Draft, Prepared};
 use keys::Keys;
+use people::{Pending, PersonKey};
 use redan_audit::note::SignError;
 use redan_audit::{Checkpoint, CheckpointError, Frontier, Hash};
-use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, KeyError, Operation};
+use redan_hal::keys::{Attestation, DeviceIdentity, DeviceKind, KeyDevice, Operation};
 use redan_ipc::messages::audit::AuditEvent;
 use redan_ipc::messages::vault::VaultRefusal;
-use redan_types::{SecretBytes, Timestamp};
+use redan_types::Timestamp;
 use segments::Segments;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,7 +52,7 @@ pub(crate) struct AuditLog {
     offset: AtomicU64,
     // Lock order: `live`, then `people`; neither is held while joining the queue.
     live: Mutex<Live>,
-    people: Mutex<HashMap<String, Arc<Xaes>>>,
+    people: Mutex<HashMap<String, Arc<PersonKey>>>,
 }
 
 /// Where the log stands.
@@ -61,6 +65,8 @@ struct Live {
 /// What one caller wants recorded.
 #[derive(Debug)]
 struct Job {
+    /// Whose key is destroyed, before the entries: they are not under it.
+    erases: Option<String>,
     entries: Vec<Draft>,
     changes: Vec<Change>,
 }
@@ -171,7 +177,7 @@ impl AuditLog {
             Some(record) => Some(Signed::read(&record?.value, &*device)?),
             None => None,
         };
-        notes.extend(compare_counter(&*device, checkpoint.as_ref())?);
+        notes.extend(compare_counter(&store, &*device, checkpoint.as_ref())?);
         if let Some(checkpoint) = &checkpoint {
             match open_by_any(&checkpoint.note, &keys) {
                 Ok(opened) if opened.size > head.size => notes.push(format!(
@@ -207,6 +213,16 @@ impl AuditLog {
     /// Whoever comes first writes for all who wait, as in the store: the entries of a group need their places in the tree before
     /// they can be encrypted, so that the grouping has to happen here.
     pub(crate) fn append(&self, events: &[AuditEvent], changes: Vec<Change>) -> Result<(), VaultRefusal> {
+        self.append_and_erase(events, changes, None)
+    }
+
+    /// The same, and destroys a person's key with it.
+    fn append_and_erase(
+        &self,
+        events: &[AuditEvent],
+        changes: Vec<Change>,
+        erases: Option<String>,
+    ) -> Result<(), VaultRefusal> {
         if events.len() > EVENTS {
             return Err(VaultRefusal::Refused(format!(
                 "at most {EVENTS} events at once, not {}",
@@ -217,6 +233,7 @@ impl AuditLog {
         let weight =
             entries.iter().map(Prepared::weight).sum::<usize>() + changes.iter().map(Change::weight).sum::<usize>();
         let job = Arc::new(Job {
+            erases,
             entries: entries.into_iter().map(Draft::new).collect(),
             changes,
         });
@@ -230,11 +247,9 @@ impl AuditLog {
     fn seal_ahead(&self, job: &Job, before: u64) {
         let first = self.offset.load(Ordering::Relaxed).wrapping_add(before);
         for (draft, sequence) in job.entries.iter().zip(first..) {
-            let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = people.get(draft.person()).map(Arc::clone);
-            drop(people);
-            if let Some(cipher) = known {
-                draft.seal_ahead(&self.store, sequence, &cipher);
+            let known = self.people().get(draft.person()).map(Arc::clone);
+            if let Some(key) = known {
+                draft.seal_ahead(&self.store, sequence, &key);
             }
         }
     }
@@ -258,11 +273,14 @@ impl AuditLog {
     fn write_after(&self, live: &mut Live, group: &[Member<Arc<Job>>], ahead: bool) -> Result<(), VaultError> {
         let mut frontier = live.frontier.clone();
         let mut batch = self.store.batch();
-        let mut strangers = HashMap::new();
+        let mut pending = Pending::default();
         for Member { job, .. } in group {
+            if let Some(person) = &job.erases {
+                pending.erase(person, &mut batch)?;
+            }
             for draft in &job.entries {
-                let cipher = self.cipher(draft.person(), &mut strangers)?;
-                draft.add_to(&self.store, &mut batch, &mut frontier, &cipher, ahead)?;
+                let key = self.key_for(draft.person(), frontier.size(), &mut pending)?;
+                draft.add_to(&self.store, &mut batch, &mut frontier, &key, ahead)?;
             }
             job.changes.iter().try_for_each(|change| change.add_to(&mut batch))?;
         }
@@ -273,53 +291,11 @@ impl AuditLog {
             };
             Change::put(Tree::State, HEAD, VERSION, &head)?.add_to(&mut batch)?;
         }
-        for (person, key) in &strangers {
-            Change::put(Tree::PersonKeys, person.as_bytes(), VERSION, key)?.add_to(&mut batch)?;
-        }
+        pending.add_to(&mut batch)?;
         batch.commit()?;
         live.frontier = frontier;
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if people.len() + strangers.len() > PEOPLE {
-            people.clear();
-        }
-        for (person, key) in strangers {
-            people.insert(person, Arc::new(cipher(&key)?));
-        }
+        self.take_up(pending);
         Ok(())
-    }
-
-    /// The key of a person's entries, made where there is none yet. A new one is kept by the caller's change.
-    fn cipher(&self, person: &str, strangers: &mut HashMap<String, SecretBytes>) -> Result<Arc<Xaes>, VaultError> {
-        if let Some(key) = strangers.get(person) {
-            return Ok(Arc::new(cipher(key)?));
-        }
-        if let Some(known) = self.known(person)? {
-            return Ok(known);
-        }
-        let mut key = vec![0; 32];
-        // Of the system, not of the device: nobody's entry waits for hardware.
-        getrandom::fill(&mut key).map_err(|_| VaultError::Form("the system gives no random bytes"))?;
-        let key = SecretBytes::new(key);
-        let made = Arc::new(cipher(&key)?);
-        strangers.insert(person.to_owned(), key);
-        Ok(made)
-    }
-
-    /// The key of a person's entries; `None` where there is none, or none any more.
-    fn known(&self, person: &str) -> Result<Option<Arc<Xaes>>, VaultError> {
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = people.get(person) {
-            return Ok(Some(Arc::clone(known)));
-        }
-        let Some(bytes) = self.store.get(Tree::PersonKeys, Name::Secret(person.as_bytes()))? else {
-            return Ok(None);
-        };
-        let key = Arc::new(cipher(&decode::<SecretBytes>(VERSION, &bytes)?)?);
-        if people.len() >= PEOPLE {
-            people.clear();
-        }
-        people.insert(person.to_owned(), Arc::clone(&key));
-        Ok(Some(key))
     }
 
     /// Entries in the log.
@@ -356,7 +332,7 @@ impl AuditLog {
         }
         let device = *self.device.identity();
         let (counter, counted, reached) = if self.device.capabilities().offers(Operation::Count) {
-            let counted = self.device.increment()?;
+            let counted = self.count(checkpoint.as_ref())?;
             let counter = match &checkpoint {
                 Some(last) if last.device == device => last.counter.map_or(counted, |said| {
                     said.saturating_sub(last.counted).saturating_add(counted)
@@ -413,38 +389,6 @@ impl AuditLog {
     }
 }
 
-/// What the device's counter says about the log that was found: in words where it does not fit.
-fn compare_counter(device: &dyn KeyDevice, last: Option<&Signed>) -> Result<Option<String>, VaultError> {
-    if !device.capabilities().offers(Operation::Count) {
-        return Ok(Some(
-            "the key device has no counter: the audit log is not tied to one, and an older copy of the whole store would not show"
-                .to_owned(),
-        ));
-    }
-    let counter = match device.counter() {
-        Err(error @ KeyError::CounterLost { .. }) => return Ok(Some(error.to_string())),
-        other => other?,
-    };
-    let Some(last) = last else {
-        // A store that is made on a device that has counted before, or one whose log was taken away.
-        return Ok(None);
-    };
-    if last.device != *device.identity() || last.counter.is_none() {
-        return Ok(Some(
-            "the audit log's last checkpoint was counted by another key device, so that an older copy of it would not show"
-                .to_owned(),
-        ));
-    }
-    let signed = last.counted;
-    // One ahead is a crash between counting and storing; more, or less, is another state of the disk or of the device.
-    Ok((!(signed..=signed.saturating_add(1)).contains(&counter)).then(|| {
-        format!(
-            "the key device's counter is {counter}, the audit log's last checkpoint says {signed}: an older state of the store or of \
-             the device was restored"
-        )
-    }))
-}
-
 /// Opens a note with the key of now, or with one of before where the store was moved since.
 fn open_by_any(note: &str, keys: &Keys) -> Result<Checkpoint, CheckpointError> {
     let former = keys.former.iter().find_map(|key| Checkpoint::open(note, key).ok());
@@ -461,13 +405,6 @@ fn unsigned(error: SignError<VaultError>) -> VaultError {
     }
 }
 
-fn cipher(key: &SecretBytes) -> Result<Xaes, VaultError> {
-    key.expose()
-        .try_into()
-        .map(Xaes::new)
-        .map_err(|_| VaultError::Form("a person's key has a wrong length"))
-}
-
 const HEAD: &[u8] = b"audit head";
 const VERSION: u8 = 1;
 /// The form of checkpoints.
@@ -478,8 +415,6 @@ const COUNTING: Duration = Duration::from_mins(1);
 const EVENTS: usize = 256;
 /// Bytes of one group: hundreds of events, and far below what one change of the store may hold.
 const GROUP: usize = 1 << 20;
-/// Keys kept ready.
-const PEOPLE: usize = 4_096;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Finding entries: newest first, page by page, with a bound on what one question costs.
 
 use super::AuditLog;
-use super::entries::{StoredEntry, erased, event_of};
+use super::entries::{StoredEntry, erased, event_of, unreadable};
 use crate::service::VaultError;
 use crate::store::Tree;
 use redan_audit::Leaf;
@@ -25,7 +25,7 @@ impl AuditLog {
                 let Some(sequence) = record.number else { continue };
                 end = sequence;
                 read += 1;
-                let event = self.event(&StoredEntry::parse(&record.value)?)?;
+                let event = self.event(sequence, &StoredEntry::parse(&record.value)?)?;
                 if filter.matches(&event) {
                     bytes += record.value.len();
                     entries.push(NumberedEvent { sequence, event });
@@ -45,12 +45,14 @@ impl AuditLog {
         })
     }
 
-    fn event(&self, stored: &StoredEntry) -> Result<AuditEvent, VaultError> {
-        let opened = self.known(&stored.person)?.and_then(|cipher| stored.open(&cipher));
-        Ok(match opened {
-            Some((_, entry)) => event_of(entry),
-            None => erased(Leaf::parse(&stored.leaf).map_or(0, |leaf| leaf.header.time)),
-        })
+    fn event(&self, sequence: u64, stored: &StoredEntry) -> Result<AuditEvent, VaultError> {
+        let time = Leaf::parse(&stored.leaf).map_or(0, |leaf| leaf.header.time);
+        let Some(key) = self.key_of(&stored.person, sequence)? else {
+            return Ok(erased(time));
+        };
+        Ok(stored
+            .open(&key)
+            .map_or_else(|| unreadable(time), |(_, entry)| event_of(entry)))
     }
 }
 

@@ -112,16 +112,12 @@ impl AuditLog {
 
     /// Destroys a person's key: what the person's entries say is gone, and every proof goes on to hold.
     pub(crate) fn erase_person(&self, person: &str, event: AuditEvent) -> Result<(), VaultError> {
-        if self.known(person)?.is_none() {
+        if self.key_now(person)?.is_none() {
             return Err(VaultError::Missing);
         }
-        self.append(&[event], vec![Change::delete(Tree::PersonKeys, person.as_bytes())])?;
-        self.people
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(person);
-        // The key is gone from the disk when the journal is merged, not when it is forgotten.
-        Ok(self.store.compact()?)
+        self.append_and_erase(&[event], Vec::new(), Some(person.to_owned()))?;
+        // The key is gone from the disk when nothing holds it any more, not when it is forgotten.
+        Ok(self.store.compact_for_good()?)
     }
 
     /// Deletes what lies before the first entry that is kept.

@@ -344,6 +344,202 @@ fn a_destroyed_person_key_erases_and_every_proof_still_holds() {
     );
 }
 
+fn actions(log: &AuditLog) -> Vec<String> {
+    let query = AuditQuery {
+        limit: 500,
+        ..AuditQuery::default()
+    };
+    let page = log.search(&query).unwrap();
+    page.entries.into_iter().rev().map(|entry| entry.event.action).collect()
+}
+
+fn erasure(by: Actor) -> AuditEvent {
+    AuditEvent {
+        action: "audit.person-erased".to_owned(),
+        ..event(0, by)
+    }
+}
+
+fn all_is_well(log: &AuditLog) {
+    assert_eq!(log.verify().unwrap().mistakes, [""; 0]);
+    let report = verify(export(log).as_bytes(), &Options::default()).unwrap();
+    assert!(report.is_good(), "{report:?}");
+}
+
+#[test]
+fn who_was_erased_acts_again_under_a_new_key_and_what_was_before_stays_erased() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let all = |open: &Open| -> Vec<String> { actions(&open.log) };
+    open.log
+        .append(&[event(0, user("ann")), event(1, user("bob"))], Vec::new())
+        .unwrap();
+    // By the person itself: that it was done must stay readable.
+    open.log.erase_person("user:ann", erasure(user("ann"))).unwrap();
+    open.log.append(&[event(2, user("ann"))], Vec::new()).unwrap();
+    let expected = ["erased", "configuration.committed", "audit.person-erased", "user.login"];
+    assert_eq!(all(&open), expected);
+    all_is_well(&open.log);
+    drop(open);
+    let open = bench.open();
+    assert_eq!(all(&open), expected);
+    all_is_well(&open.log);
+    open.log.erase_person("user:ann", erasure(user("bob"))).unwrap();
+    let expected = [
+        "erased",
+        "configuration.committed",
+        "erased",
+        "erased",
+        "audit.person-erased",
+    ];
+    assert_eq!(all(&open), expected);
+    // Nobody acted under the name since.
+    open.log.erase_person("user:ann", erasure(user("bob"))).unwrap_err();
+    all_is_well(&open.log);
+}
+
+#[test]
+fn an_erased_key_is_nowhere_on_the_disk_after_the_next_start() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    let sealed = open.store.sealed(Tree::PersonKeys, Name::Secret(b"user:ann")).unwrap();
+    // So that the index on disk holds it too.
+    open.store.close().unwrap();
+    drop(open);
+    let found = |bench: &Bench| holding(bench.folder.path(), &sealed);
+    assert!(
+        found(&bench).iter().any(|path| path.contains("index")),
+        "{:?}",
+        found(&bench)
+    );
+    let open = bench.open();
+    open.log.erase_person("user:ann", erasure(user("bob"))).unwrap();
+    assert!(
+        found(&bench).iter().all(|path| path.contains("index")),
+        "{:?}",
+        found(&bench)
+    );
+    open.store.close().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert_eq!(found(&bench), [""; 0]);
+    all_is_well(&open.log);
+    open.store.close().unwrap();
+    drop(open);
+    // Once is enough: the start after that takes the index as it is.
+    assert!(!bench.folder.path().join("store/index.stale").exists());
+    assert_eq!(found(&bench), [""; 0]);
+}
+
+/// The files under a folder that hold these bytes.
+fn holding(folder: &std::path::Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, bytes));
+        } else if std::fs::read(&path)
+            .unwrap()
+            .windows(bytes.len())
+            .any(|window| window == bytes)
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn an_erasure_amid_the_persons_own_entries_loses_none_of_the_later_ones() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let log = &open.log;
+            scope.spawn(move || {
+                for number in 0..40 {
+                    log.append(&[event(number, user("ann"))], Vec::new()).unwrap();
+                }
+            });
+        }
+        for _ in 0..6 {
+            open.log.erase_person("user:ann", erasure(user("bob"))).unwrap();
+        }
+        // The last one: everything after it was not erased.
+    });
+    let check = |log: &AuditLog| {
+        let actions = actions(log);
+        let last = actions
+            .iter()
+            .rposition(|action| action == "audit.person-erased")
+            .unwrap();
+        for (action, number) in actions.iter().zip(0..) {
+            let readable = number > last;
+            assert_eq!(
+                action != "erased",
+                readable || action == "audit.person-erased",
+                "entry {number} of {actions:?}"
+            );
+        }
+        all_is_well(log);
+        actions
+    };
+    let before = check(&open.log);
+    drop(open);
+    // What memory held is what the disk holds.
+    assert_eq!(check(&bench.open().log), before);
+}
+
+#[test]
+fn an_entry_that_its_persons_key_should_open_and_does_not_is_named() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    let ann = open
+        .store
+        .get(Tree::PersonKeys, Name::Secret(b"user:ann"))
+        .unwrap()
+        .unwrap();
+    open.log.append(&[event(2, user("bob"))], Vec::new()).unwrap();
+    drop(open);
+    let open = bench.open();
+    // Another key in the place of the one that the entry was encrypted under, said to be used from the same entry on.
+    let mut wrong = ann.to_vec();
+    *wrong.last_mut().unwrap() ^= 1;
+    let mut batch = open.store.batch();
+    batch.put(Tree::PersonKeys, Name::Secret(b"user:ann"), &wrong).unwrap();
+    batch.commit().unwrap();
+    let mistakes = open.log.verify().unwrap().mistakes;
+    assert_eq!(
+        mistakes,
+        [0, 1].map(|number| format!("entry {number} does not open to what was committed to"))
+    );
+    // Nobody has erased them, and nobody is told so.
+    assert_eq!(actions(&open.log)[..2], ["unreadable"; 2]);
+}
+
+#[test]
+fn a_person_key_of_the_first_form_opens_all_of_its_entries() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 3);
+    let name = Name::Secret(b"user:ann");
+    let stored = open.store.get(Tree::PersonKeys, name).unwrap().unwrap();
+    // Version, first entry (0), key with its length; the first form had no first entry.
+    assert_eq!(stored[..3], [2, 0, 32]);
+    let first = [&[1], &stored[2..]].concat();
+    let mut batch = open.store.batch();
+    batch.put(Tree::PersonKeys, name, &first).unwrap();
+    batch.commit().unwrap();
+    drop(open);
+    let open = bench.open();
+    open.log.append(&[event(3, user("ann"))], Vec::new()).unwrap();
+    assert!(actions(&open.log).iter().all(|action| action != "erased"));
+    all_is_well(&open.log);
+}
+
 #[test]
 fn a_restored_old_store_is_noticed_by_the_counter() {
     let bench = Bench::new();
@@ -375,6 +571,37 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+#[test]
+fn crashes_between_counting_and_storing_are_no_restored_store_however_many() {
+    let bench = Bench::new();
+    let open = bench.open();
+    fill(&open.log, 2);
+    open.log.checkpoint(Timestamp(1)).unwrap();
+    drop(open);
+    for _ in 0..4 {
+        let open = bench.open();
+        assert_eq!(open.notes, [""; 0]);
+        let newest = open.log.live().checkpoint.clone();
+        open.log.count(newest.as_ref()).unwrap();
+    }
+    let open = bench.open();
+    fill(&open.log, 3);
+    open.log.checkpoint(Timestamp(2)).unwrap();
+    drop(open);
+    let open = bench.open();
+    assert_eq!(open.notes, [""; 0]);
+    // The device counts on without this store: what is on record here is of an earlier day.
+    open.device.increment().unwrap();
+    open.device.increment().unwrap();
+    drop(open);
+    let open = bench.open();
+    assert!(
+        matches!(open.notes.as_slice(), [note] if note.contains("an older state")),
+        "{:?}",
+        open.notes
+    );
 }
 
 #[test]
@@ -515,6 +742,7 @@ fn a_refused_group_takes_no_place_and_those_after_it_fit() {
 
 fn nothing() -> Arc<super::Job> {
     Arc::new(super::Job {
+        erases: None,
         entries: Vec::new(),
         changes: Vec::new(),
     })

@@ -108,8 +108,8 @@ impl Checking<'_> {
             }
             Ok(_) => {
                 // Without the person's key there is nothing to open, and that is no mistake.
-                if let Some(cipher) = self.log.known(&stored.person)?
-                    && stored.open(&cipher).is_none()
+                if let Some(key) = self.log.key_of(&stored.person, number)?
+                    && stored.open(&key).is_none()
                 {
                     self.mistakes
                         .add(format!("entry {number} does not open to what was committed to"));

@@ -1,7 +1,8 @@
 //! How a store ended, and what the next start makes of it.
 
 use super::{Bench, get, put};
-use crate::store::StoreError;
+use crate::store::{StoreError, journal};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -94,4 +95,58 @@ fn a_store_that_failed_makes_no_claim_when_it_is_closed() {
     let open = bench.open().unwrap();
     assert!(open.report.rebuilt.is_some() && open.report.renewed);
     assert_eq!(get(&open.store, "ann").unwrap(), b"one");
+}
+
+#[test]
+fn a_sync_that_failed_ends_all_writing_and_other_errors_of_maintenance_do_not() {
+    for (operation, error, ends) in [
+        ("sync", 5, true),
+        // No room: nothing was lost, and there may be room later.
+        ("sync", 28, false),
+        ("open", 5, false),
+    ] {
+        let bench = Bench::new();
+        let open = bench.open().unwrap();
+        put(&open.store, "ann", b"one").unwrap();
+        let failed = StoreError::file(operation, Path::new("journal-spare.new"))(io::Error::from_raw_os_error(error));
+        let _ = open.store.inner.heed::<()>(Err(failed));
+        assert_eq!(open.store.unwritable().is_some(), ends, "{operation} {error}");
+        assert_eq!(put(&open.store, "bob", b"two").is_err(), ends);
+        assert_eq!(open.store.compact().is_err(), ends);
+        assert_eq!(open.store.rotate_keys(&open.device).is_err(), ends);
+        assert_eq!(get(&open.store, "ann").unwrap(), b"one", "reading goes on");
+        drop(open);
+        let open = bench.open().unwrap();
+        assert_eq!(get(&open.store, "ann").unwrap(), b"one");
+        assert_eq!(get(&open.store, "bob").is_none(), ends);
+    }
+}
+
+#[test]
+fn what_waited_for_the_journal_while_a_write_failed_is_refused_and_leaves_nothing() {
+    let bench = Bench::new();
+    let open = bench.open().unwrap();
+    put(&open.store, "ann", b"one").unwrap();
+    let folder = bench.path().join("store");
+    let before = (journal::segments(&folder).unwrap(), bench.last_segment());
+    let content = std::fs::read(&before.1.0).unwrap();
+    let inner = &open.store.inner;
+    std::thread::scope(|scope| {
+        let held = inner.journal.lock().unwrap();
+        let store = &open.store;
+        let writers = [0, 1, 2, 3].map(|writer| {
+            scope.spawn(move || match writer {
+                0 => store.compact(),
+                _ => put(store, &format!("writer-{writer}"), b"late"),
+            })
+        });
+        // As a write does that fails: while it holds the journal.
+        inner.break_off("sync: input/output error".to_owned());
+        drop(held);
+        for writer in writers {
+            assert!(matches!(writer.join().unwrap(), Err(StoreError::ReadOnly(_))));
+        }
+    });
+    assert_eq!((journal::segments(&folder).unwrap(), bench.last_segment()), before);
+    assert_eq!(std::fs::read(&before.1.0).unwrap(), content);
 }
