@@ -454,6 +454,17 @@ impl Client {
         }
     }
 
+    /// Whether something has come, without waiting for it.
+    pub fn is_answered(&mut self) -> bool {
+        let mut space = [0; 16_384];
+        self.stream.sock.set_nonblocking(true).unwrap();
+        if let Ok(size) = self.stream.read(&mut space) {
+            self.unread.extend_from_slice(&space[..size]);
+        }
+        self.stream.sock.set_nonblocking(false).unwrap();
+        !self.unread.is_empty()
+    }
+
     /// Whether the server has ended the connection, waiting for it.
     pub fn is_closed(&mut self) -> bool {
         self.read() == 0
