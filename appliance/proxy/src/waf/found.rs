@@ -15,8 +15,8 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// Records that wait on a thread, at most.
-const WAITING: usize = 64;
+/// Records that wait on a thread, at most: at the largest 32 MiB.
+const WAITING: usize = 512;
 /// Bytes of records in one message: well within what its pair allows.
 const MESSAGE: usize = 128 << 10;
 /// Characters of an excerpt.
